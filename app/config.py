@@ -560,8 +560,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             if raw is not None:
                 values[item.name] = item.metadata["parse"].deserialize(raw)
         except ValidationError as error:
-            told = "" if item.metadata["secret"] else f" (it is {raw!r})"
-            problems.append(f"{name}: {' '.join(map(str, error.messages))}{told}")
+            problems.append(_sentence(name, " ".join(map(str, error.messages)), None if item.metadata["secret"] else raw))
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{name}_FILE: {error}")
     if not problems:
@@ -569,6 +568,22 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise ConfigError("\n".join(problems))
     return Settings(**values)
+
+
+_PLAIN = {
+    "Not a valid integer.": "must be a whole number",
+    "Not a valid number.": "must be a number",
+    "Not a valid boolean.": "must be true or false",
+}
+
+
+def _sentence(name: str, message: str, value: str | None) -> str:
+    """Returns what is wrong with a setting. `value` is None for a secret, which is not told."""
+    words = _PLAIN.get(message, message).rstrip(".")
+    if not words.lower().startswith("must "):
+        return f"{name}: {words}."
+    instead = "" if value is None else f", not {value!r}"
+    return f"{name} {words[0].lower()}{words[1:]}{instead}."
 
 
 def _places(settings: Settings) -> list[str]:
@@ -580,7 +595,7 @@ def _places(settings: Settings) -> list[str]:
         problems.append(f"JOBWRIGHT_DATA_DIR: {settings.data_dir!r} is not a folder: {error}")
     for name, address in (("JOBWRIGHT_PUBLIC_URL", settings.public_url), ("JOBWRIGHT_OIDC_ISSUER", settings.oidc_issuer)):
         if address and not _is_web_address(address):
-            problems.append(f"{name}: must be an address such as https://jobs.example.com (it is {address!r})")
+            problems.append(_sentence(name, "must be an address such as https://jobs.example.com", address))
     if settings.nats_url and not all(map(_is_nats_address, settings.nats_servers)):
         problems.append("NATS_URL: must be addresses such as nats://user:password@nats.example.com:4222, separated by commas")
     return problems
@@ -615,11 +630,11 @@ def _together(settings: Settings) -> list[str]:
         problems.append("JOBWRIGHT_OIDC_CLIENT_SECRET: is a placeholder; set it to the secret that the provider has created")
     if settings.oidc_issuer:
         if not settings.oidc_issuer.startswith(("https://", "http://")):
-            problems.append(f"JOBWRIGHT_OIDC_ISSUER: must begin with https:// (it is {settings.oidc_issuer!r})")
+            problems.append(_sentence("JOBWRIGHT_OIDC_ISSUER", "must begin with https://", settings.oidc_issuer))
         if not settings.oidc_client_id:
             problems.append("JOBWRIGHT_OIDC_CLIENT_ID: is required if JOBWRIGHT_OIDC_ISSUER is set")
         if "openid" not in settings.oidc_scopes.split():
-            problems.append(f"JOBWRIGHT_OIDC_SCOPES: must contain openid (it is {settings.oidc_scopes!r})")
+            problems.append(_sentence("JOBWRIGHT_OIDC_SCOPES", "must contain openid", settings.oidc_scopes))
     elif not settings.password_sign_in:
         problems.append("JOBWRIGHT_PASSWORD_SIGN_IN: without JOBWRIGHT_OIDC_ISSUER nobody could sign in")
     return problems

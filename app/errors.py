@@ -100,6 +100,14 @@ class Forbidden(JobwrightError):
     title = "Not allowed"
 
 
+class RoleTooLow(Forbidden):
+    """Only a higher role may do this. `role` is that of the actor, `needed` the lowest that may."""
+
+    def __init__(self, role: str, needed: str) -> None:
+        self.role, self.needed = role, needed
+        super().__init__(say("This needs the role {needed}; your role is {role}", needed=needed, role=role))
+
+
 class ApprovalNeeded(Forbidden):
     """Allowed once a super-admin approves; `ask` is what to put before them (app.approvals). The faces do that in one place each."""
 
@@ -142,7 +150,10 @@ class DuplicateName(ValidationFailed):
 
     def __init__(self, name: str, errors: Iterable[FieldError] = ()) -> None:
         self.name = name
-        super().__init__([*errors] or [FieldError("/name", say("is already used by {name!r}", name=name))])
+        super().__init__(
+            [*errors] or [FieldError("/name", say("is already used by {name!r}", name=name))],
+            say("The name is already used by {name!r}. Choose another name.", name=name),
+        )
 
 
 class AlreadyRunning(Conflict):

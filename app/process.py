@@ -52,13 +52,13 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
     configure_logging(level=settings.log_level, style=settings.log_format)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold keys, and passwords of connections
     role = "serve" if web and engine else "web" if web else "scheduler"
-    log.info("service.starting", version=version("jobwright"), role=role)
     signals = _Signals()
-    # Before anything is made: an address that is wrong, or a port that is taken, ends the start here.
+    # Before anything is made or logged: an address that is wrong, or a port that is taken, ends the start here, with its error alone.
     listener = _listener(settings) if web else None
     if settings.mongodb_uri:
         connect(settings.mongodb_uri).close()
     make_data_folder(settings.data_path)
+    log.info("service.starting", version=version("jobwright"), role=role)
     executor = launch_executor(settings) if engine else None
     store, services, greeting = None, None, _Greeting(settings.admin_email, for_people=is_for_people(settings.log_format))
     try:

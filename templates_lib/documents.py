@@ -12,6 +12,7 @@ from pymongo.errors import OperationFailure
 
 from templates_lib import conditions
 from templates_lib.base import TemplateError
+from templates_lib.connections import failures
 from templates_lib.messages import say
 
 Documents = Collection[dict[str, Any]]
@@ -39,7 +40,9 @@ def count(collection: Documents, query: Mapping[str, Any]) -> int:
     except OperationFailure as error:
         # A count that took too long may be faster next time; a query that the server refuses will always be refused.
         permanent = error.code != MAX_TIME_EXPIRED
-        raise TemplateError(say("The database refused the condition: {reason}", reason=str(error)[:300]), permanent=permanent) from error
+        raise TemplateError(
+            say("The database refused the condition: {reason}", reason=failures.server_words(error)), permanent=permanent
+        ) from error
 
 
 def batches(collection: Documents, query: Mapping[str, Any], *, size: int, most: int) -> Iterator[list[Any]]:

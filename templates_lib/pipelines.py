@@ -12,6 +12,7 @@ from pymongo.errors import OperationFailure
 
 from templates_lib import conditions, documents
 from templates_lib.base import Problem, TemplateError
+from templates_lib.connections import failures
 from templates_lib.connections.mongodb import is_system
 from templates_lib.documents import MAX_TIME_EXPIRED, Documents
 from templates_lib.messages import say
@@ -203,5 +204,6 @@ def run(
             yield from cursor
     except OperationFailure as error:
         raise TemplateError(
-            say("The database refused the pipeline: {reason}", reason=str(error)[:300]), permanent=error.code != MAX_TIME_EXPIRED
+            say("The database refused the pipeline: {reason}", reason=failures.server_words(error)),
+            permanent=error.code != MAX_TIME_EXPIRED,
         ) from error

@@ -175,7 +175,7 @@ def dated(value: date | datetime, pattern: str) -> str:
 # -- schemas ---------------------------------------------------------------------------------------------------------
 
 # What a schema says to people, and where schemas stand inside one (JSON Schema 2020-12, core 10 and our hints).
-TEXTS = ("title", "description", "x-help", "x-placeholder", "x-item-title", "x-add-text", "x-section", "x-pattern-words")
+TEXTS = ("title", "description", "x-help", "x-placeholder", "x-item-title", "x-add-text", "x-choice-title", "x-section", "x-pattern-words")
 _MAPS = frozenset({"properties", "patternProperties", "$defs", "dependentSchemas"})
 _LISTS = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _ONES = frozenset({"items", "additionalProperties", "contains", "not", "if", "then", "else", "propertyNames", "unevaluatedProperties"})

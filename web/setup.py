@@ -14,7 +14,7 @@ from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from app.correlation import current_id
-from app.errors import ApprovalNeeded, JobwrightError, NotSignedIn, StoreUnavailable, ValidationFailed
+from app.errors import ApprovalNeeded, JobwrightError, NotSignedIn, RoleTooLow, StoreUnavailable, ValidationFailed
 from app.events import get_logger
 from app.mongo import is_away
 from app.services import PAGE_ERRORS, Services
@@ -49,6 +49,7 @@ from web.views import (
     templates,
 )
 from web.views.first_steps import first_steps
+from web.words import role_words
 
 log = get_logger(__name__)
 
@@ -212,6 +213,8 @@ def answer_error(error: Exception) -> Any:
         )
     elif isinstance(error, JobwrightError):
         status, title, detail = error.status, said(error.title), error.detail
+        if isinstance(error, RoleTooLow):
+            detail = role_words(error, opens=request.method == "GET")
         if isinstance(error, ValidationFailed):
             detail = joined((joined((field.pointer or say("The form"), ": ", field.message, "."), "") for field in error.errors), " ")
     elif isinstance(error, HTTPException):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.errors import RoleTooLow
 from templates_lib.messages import Said, say
 
 WORDS: dict[str, Said] = {
@@ -54,6 +55,29 @@ WORDS: dict[str, Said] = {
     "web": say("web"),
     "system": say("system"),
 }
+
+
+# By the role that is needed and that of the viewer: who may open a page, and who may do a thing.
+_ROLES_NEEDED = {
+    ("super_admin", "admin"): (
+        say("Only a super-admin may open this page. You are an admin."),
+        say("Only a super-admin may do this. You are an admin."),
+    ),
+    ("super_admin", "user"): (
+        say("Only a super-admin may open this page. Your role is user."),
+        say("Only a super-admin may do this. Your role is user."),
+    ),
+    ("admin", "user"): (
+        say("Only admins may open this page. Your role is user."),
+        say("Only admins may do this. Your role is user."),
+    ),
+}
+
+
+def role_words(error: RoleTooLow, *, opens: bool) -> str:
+    """Returns which role is needed, in a sentence; `opens`: to open a page."""
+    pages, actions = _ROLES_NEEDED[error.needed, error.role]
+    return pages if opens else actions
 
 
 def word(code: str) -> str:

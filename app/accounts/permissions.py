@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from app.accounts.model import Role, Scope
 from app.audit.model import Actor
-from app.errors import Forbidden
+from app.errors import Forbidden, RoleTooLow
 from templates_lib.messages import say
 
 
@@ -124,5 +124,6 @@ def sees_group(actor: Actor, group: str) -> bool:
 def require(actor: Actor, may: May) -> None:
     """Raises Forbidden, with the reason, if `actor` does not have the permission."""
     reason = lacks(actor, may)
-    if reason is not None:
-        raise Forbidden(reason)
+    if reason is None:
+        return
+    raise Forbidden(reason) if has_role(Role(actor.role), may) else RoleTooLow(actor.role, RULES[may].role.value)

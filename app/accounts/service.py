@@ -32,7 +32,7 @@ _NAME: dict[str, Any] = {"type": "string", "title": "Name", "maxLength": 200}
 _ROLE: dict[str, Any] = {
     "title": "Role",
     "oneOf": [
-        {"const": "user", "title": "User: only their own account"},
+        {"const": "user", "title": "User: signs in and sees no jobs, until a super-admin gives another role"},
         {"const": "admin", "title": "Admin: sees, creates and runs jobs"},
         {"const": "super_admin", "title": "Super-admin: may do everything"},
     ],

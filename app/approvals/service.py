@@ -168,6 +168,15 @@ class Approvals:
         require(actor, May.SEE_APPROVALS)
         return [self._shown(row) for row in self._store.waiting_for(job_id, self._clock.now())]
 
+    def related(self, actor: Actor, row: Document) -> list[Document]:
+        """Returns the other requests for the same job or the same name that wait, or were approved after this one was made: approving
+        this one too may fail or do the work twice. Returns none for a request that is closed. Raises Forbidden."""
+        require(actor, May.SEE_APPROVALS)
+        if row["state"] != PENDING:
+            return []
+        others = self._store.related(row, self._clock.now())
+        return [self._shown(other) for other in others if sees_group(actor, other["subject"].get("group", ""))]
+
     # -- deciding -------------------------------------------------------------------------------------------------
 
     def approve(self, actor: Actor, approval_id: str, *, note: str = "") -> Document:
@@ -292,8 +301,8 @@ class Approvals:
 
     def _shown(self, row: Document) -> Document:
         shown = {key: value for key, value in row.items() if key not in {"payload", "subject"}}
-        if row["preview"] is not None:
-            shown["preview"] = {**row["preview"], "error": _spoken(row["preview"].get("error"), "message")}
+        if row["preview"] is not None and row["preview"].get("error"):
+            shown["preview"] = {**row["preview"], "error": _spoken(row["preview"]["error"], "message")}
         return {**shown, "result": _spoken(row["result"], "error"), "state": self._state(row)}
 
     def _visible(self, actor: Actor, approval_id: str) -> Document:

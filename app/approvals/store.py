@@ -16,6 +16,7 @@ from app.sealing import SealedFields
 from app.shapes import UNKNOWN, Anything, Instant, Listed, Number, Object, Text, instants, one_of, texts
 
 PENDING, APPROVING = "pending", "approving"
+MOST_RELATED = 20  # requests for the same job that are named beside a request
 
 _STATES = (PENDING, APPROVING, "approved", "refused", "withdrawn", "failed")
 APPROVAL = Object(
@@ -71,6 +72,15 @@ class ApprovalStore:
         """Returns the waiting requests of one job, the oldest first, without their payload."""
         where = {"job_id": job_id, "state": {"$in": [PENDING, APPROVING]}, "expires_at": {"$gt": now}}
         return list(self._approvals.find(where, {"payload": 0, "subject": 0}).sort("requested_at", 1))
+
+    def related(self, row: Document, now: datetime) -> list[Document]:
+        """Returns the other requests for the job or the name of a request that wait, or were approved after it was made, oldest first.
+        They have no payload."""
+        waits = {"state": {"$in": [PENDING, APPROVING]}, "expires_at": {"$gt": now}}
+        approved = {"state": "approved", "decided_at": {"$gte": row["requested_at"]}}
+        same = [{"job_id": row["job_id"]}, {"job_name": row["job_name"]}]
+        where = {"_id": {"$ne": row["_id"]}, "$and": [{"$or": same}, {"$or": [waits, approved]}]}
+        return list(self._approvals.find(where, {"payload": 0}).sort("requested_at", 1).limit(MOST_RELATED))
 
     def move(self, approval_id: str, where: Document, fields: Document) -> Document | None:
         """Sets `fields` if the request still matches `where`. Returns the changed request, or None if it has changed meanwhile."""

@@ -204,7 +204,7 @@ class Bulk:
     @staticmethod
     def _check(actor: Actor, wanted: BulkRequest, *, complete: bool) -> None:
         require(actor, May.RUN_JOBS if wanted.action is BulkAction.RUN else May.CHANGE_JOBS)
-        if complete and (errors := lacking(wanted.action, reason=wanted.reason, tag=wanted.tag_name)):
+        if complete and (errors := lacking(wanted.action, tag=wanted.tag_name)):
             raise ValidationFailed(errors)
 
     def _expect(self, actor: Actor, wanted: BulkRequest, job: Job, *, busy: bool) -> BulkItem:
@@ -259,10 +259,8 @@ class Bulk:
         return ""
 
 
-def lacking(action: str, *, reason: str, tag: str) -> list[FieldError]:
-    """Returns an error for each missing parameter of an action: the reason of a pause, the tag of `tag` and `untag`."""
-    if action == BulkAction.PAUSE and not reason.strip():
-        return [FieldError("/reason", "is required")]
+def lacking(action: str, *, tag: str) -> list[FieldError]:
+    """Returns an error for each missing parameter of an action: the tag of `tag` and `untag`."""
     if action in {BulkAction.TAG, BulkAction.UNTAG} and not tag.strip():
         return [FieldError("/tag", "is required")]
     return []

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, FishComplete, ShellComplete, ZshComplete, add_completion_class
 
 from app.cli.connect import open_client, server_of
 from app.cli.groups import examples
+from app.cli.look_up import EXECUTIONS, id_of
 
+T = TypeVar("T")
 SECONDS = 1.5  # that a shell waits for names
 MOST = 50  # names that a shell offers
 _MEANS_SOMETHING, _ESCAPED = re.compile(r"([^A-Za-z0-9_@%+=:,./-])"), r"\\\1"
@@ -81,6 +83,28 @@ def complete_templates(context: click.Context, _: click.Parameter, incomplete: s
     return _names(context, "/job-templates", "templates", "id", incomplete)
 
 
+def complete_executions(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Returns the ids of the newest executions that begin with a text, with their jobs."""
+    return _ids(context, incomplete, (None,))
+
+
+def complete_unended(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Returns the ids of executions that wait or run and begin with a text, with their jobs."""
+    return _ids(context, incomplete, ("running", "queued", "retrying"))
+
+
+def _ids(context: click.Context, incomplete: str, statuses: Iterable[str | None]) -> list[CompletionItem]:
+    def ask() -> list[CompletionItem]:
+        with open_client(server_of(context, seconds=SECONDS)) as client:
+            return [
+                CompletionItem(id_of(row), help=f"{row.get('job_name')}, {row.get('status')}")
+                for status in statuses
+                for row in client.get(EXECUTIONS, "executions", status=status, limit=MOST)["executions"]
+            ]
+
+    return [item for item in _quietly(ask) if item.value.startswith(incomplete)]
+
+
 def _names(context: click.Context, path: str, member: str, name: str, incomplete: str, **query: Any) -> list[CompletionItem]:
     def ask() -> list[str]:
         with open_client(server_of(context, seconds=SECONDS)) as client:
@@ -89,7 +113,7 @@ def _names(context: click.Context, path: str, member: str, name: str, incomplete
     return [CompletionItem(text) for text in _quietly(ask) if text.startswith(incomplete)]
 
 
-def _quietly(ask: Callable[[], list[str]]) -> list[str]:
+def _quietly(ask: Callable[[], list[T]]) -> list[T]:
     """Returns what can be offered; nothing if it cannot be known in time: a shell has no place for an error, and people wait."""
     signal.signal(signal.SIGALRM, _too_late)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)

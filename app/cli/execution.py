@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from app.cli.client import Client, segment
-from app.cli.completion import complete_jobs, complete_templates
+from app.cli.completion import complete_executions, complete_jobs, complete_templates, complete_unended
 from app.cli.connect import with_client
 from app.cli.follow import Following, print_log, read_execution, report_run
 from app.cli.groups import OrderedGroup, examples
@@ -17,7 +17,8 @@ from app.cli.options import JSON, LEVEL, LIMIT, PAGE, follow_options
 from app.cli.output import Column, echo, moment, print_fields, print_json, print_page, print_table, print_values, say_zone, span
 
 STATUSES = ("queued", "running", "retrying", "success", "failed", "timeout", "cancelled", "skipped", "missed")
-EXECUTION = click.argument("execution", metavar="ID")
+EXECUTION = click.argument("execution", metavar="ID", shell_complete=complete_executions)
+UNENDED = click.argument("execution", metavar="ID", shell_complete=complete_unended)
 
 
 @click.group(cls=OrderedGroup)
@@ -127,7 +128,7 @@ def logs(client: Client, execution: str, follows: bool, level: str) -> None:
 
 
 @execution.command("cancel")
-@EXECUTION
+@UNENDED
 @with_client
 def cancel(client: Client, execution: str) -> None:
     """Cancel an execution that is waiting or running."""

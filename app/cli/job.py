@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -140,7 +141,8 @@ def _pause_words(pause: Any) -> str:
     if not isinstance(pause, dict):
         return ""
     until = f", until {moment(pause['until'])}" if pause.get("until") else ""
-    return f"by {pause.get('by')} since {moment(pause.get('at'))}{until}: {pause.get('reason')}"
+    reason = f": {pause['reason']}" if pause.get("reason") else ""
+    return f"by {pause.get('by')} since {moment(pause.get('at'))}{until}{reason}"
 
 
 @job.command(
@@ -183,18 +185,32 @@ def logs(client: Client, job: str, follows: bool, level: str) -> None:
     print_log(client, id_of(runs[0]), level=level, follows=follows)
 
 
-@job.command("pause", epilog=examples('jobwright job pause "Nightly cleanup" --reason "Move of the shop" --until "2026-12-01 08:00"'))
+@job.command(
+    "pause",
+    epilog=examples(
+        'jobwright job pause "Nightly cleanup" --until "2 h"',
+        'jobwright job pause "Nightly cleanup" --reason "Move of the shop" --until "tomorrow 8:00"',
+    ),
+)
 @SEVERAL_JOBS
-@click.option("--reason", required=True, help="The reason, which people see on the page of the job.")
-@click.option("--until", type=Instant(), help="When the pause ends, in the local time zone. Default: when the job is resumed.")
+@click.option("--reason", default="", help="The reason, which people see on the page of the job.")
+@click.option(
+    "--until",
+    type=Instant(),
+    help="When the pause ends, in the local time zone: a time, a day such as 'tomorrow 8:00', or a duration such as '2 h'. "
+    "Default: when the job is resumed.",
+)
 @with_client
 def pause(client: Client, jobs: tuple[str, ...], reason: str, until: str | None) -> None:
     """Pause jobs: their scheduled runs are skipped.
 
     A paused job can still be run by hand.
     """
-    body = {"reason": reason, **({"until": until} if until else {})}
-    _for_each(client, jobs, "pause", "Paused", body)
+    body = {"reason": reason.strip(), **({"until": until} if until else {})}
+    end = f"until {moment(until)}" if until else "until someone resumes it"
+    _for_each(client, jobs, "pause", lambda name, _: f"Paused {name} {end}.", body)
+    if until:
+        say_zone()
 
 
 @job.command("resume")
@@ -205,7 +221,7 @@ def resume(client: Client, jobs: tuple[str, ...]) -> None:
 
     Runs that were skipped during the pause are not run later.
     """
-    _for_each(client, jobs, "resume", "Resumed")
+    _for_each(client, jobs, "resume", lambda name, before: f"Resumed {name}." if before.get("paused") else f"{name} is not paused.")
 
 
 @job.command("enable")
@@ -213,7 +229,7 @@ def resume(client: Client, jobs: tuple[str, ...]) -> None:
 @with_client
 def enable(client: Client, jobs: tuple[str, ...]) -> None:
     """Enable jobs: they follow their schedules from now on."""
-    _for_each(client, jobs, "enable", "Enabled")
+    _for_each(client, jobs, "enable", lambda name, _: f"Enabled {name}.")
 
 
 @job.command("disable")
@@ -221,11 +237,14 @@ def enable(client: Client, jobs: tuple[str, ...]) -> None:
 @with_client
 def disable(client: Client, jobs: tuple[str, ...]) -> None:
     """Disable jobs: their schedules are ignored until they are enabled again."""
-    _for_each(client, jobs, "disable", "Disabled")
+    _for_each(client, jobs, "disable", lambda name, _: f"Disabled {name}.")
 
 
-def _for_each(client: Client, jobs: tuple[str, ...], action: str, done: str, body: Any = None) -> None:
-    """Does the same to several jobs, one after the other. One that is refused does not stop the others; the command then fails."""
+def _for_each(client: Client, jobs: tuple[str, ...], action: str, told: Callable[[str, Mapping[str, Any]], str], body: Any = None) -> None:
+    """Does the same to several jobs, one after the other. One that is refused does not stop the others; the command then fails.
+
+    `told` returns the sentence for the name of a job and the job as it was before.
+    """
     failed: Failed | None = None
     for name in jobs:
         try:
@@ -235,7 +254,7 @@ def _for_each(client: Client, jobs: tuple[str, ...], action: str, done: str, bod
             failed = failed or refused
             note(f"jobwright: {name}: {refused.message}")
             continue
-        echo(f"{done} {row.get('name')}.")
+        echo(told(str(row.get("name")), row))
         for warning in answer.get("warnings") or ():
             note(f"  warning: {field_name(str(warning.get('pointer', '')))}: {warning.get('detail', '')}")
     if failed is not None:

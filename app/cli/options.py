@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import click
+from dateutil.tz import tzlocal
 
+from app import durations, moments
 from app.cli.follow import LEVELS, Following
+from app.instants import InstantRefused, OutOfBounds
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer of the REST API as JSON.")
 LIMIT = click.option("--limit", type=click.IntRange(1, 200), default=100, show_default=True, help="The number of rows on a page.")
@@ -24,16 +28,20 @@ PAGE = click.option("--page", type=click.IntRange(1), default=1, show_default=Tr
 
 
 class Instant(click.ParamType[str]):
-    """An instant, which is sent with the offset of the local time zone: `2026-12-01 08:00`, or any instant of RFC 3339."""
+    """An instant in the future, which is sent as RFC 3339: `2026-12-01 08:00` or `tomorrow 8:00` in the local time zone, `2 h` from now."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Returns the instant as RFC 3339. Raises BadParameter."""
+        text = str(value).strip()
+        if not text.isdigit():  # a number without a unit could be a date
+            with suppress(durations.DurationRefused):
+                text = f"in {durations.write(durations.parse(text))}"
         try:
-            return datetime.fromisoformat(str(value).strip()).astimezone().isoformat()
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is not a time such as 2026-12-01 08:00.", param, ctx)
+            return moments.parse(text, now=datetime.now(UTC), zone=tzlocal()).isoformat()
+        except (InstantRefused, OutOfBounds):
+            self.fail(f"{value!r} is not a time such as '2026-12-01 08:00', 'tomorrow 8:00' or '2 h'.", param, ctx)
 
 
 _FOLLOW_OPTIONS = (

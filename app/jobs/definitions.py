@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any
 
 from app.accounts.permissions import sees_group
@@ -151,7 +152,12 @@ class Definitions:
             return entry
         why = self._catalogue.why_not(template_type, version)
         if template_type not in self._catalogue.types() or why is None:
-            why = say("available templates: {types}", types=", ".join(self._catalogue.types()))
+            alike = get_close_matches(template_type, self._catalogue.types(), n=1)
+            why = (
+                say("did you mean {name!r}?", name=alike[0])
+                if alike
+                else say("the page Templates and GET /api/admin/job-templates list all")
+            )
         raise ValidationFailed(
             [FieldError("/template_type", say("is not an available template: {kind!r}; {why}", kind=template_type, why=why))]
         )

@@ -106,7 +106,7 @@ def load_pause(body: Any, now: datetime) -> tuple[str, datetime | None]:
         errors = beside(errors, flatten_messages(error.messages))
         loaded = schema.load(sound(body, errors))
     reason, until = loaded.get("reason", "").strip(), loaded.get("until")
-    more = [] if reason or "reason" not in loaded else [FieldError("/reason", "must not be empty")]
+    more = []
     if until is not None and until <= now:
         more.append(FieldError("/until", say("must be in the future; it is now {now:%Y-%m-%d %H:%M:%S} UTC", now=now)))
     if errors or more:

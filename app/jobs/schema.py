@@ -198,19 +198,14 @@ class JobDefinitionSchema(_Strict):
     depends_on = ma.List(
         ma.Nested(DependencySchema),
         validate=Length(max=MAX_DEPENDENCIES),
-        metadata={
-            "description": "The job also runs when all of these jobs have ended with the required outcome. "
-            "It then waits until all of them have ended this way again."
-        },
+        metadata={"description": "The job also runs each time all of these jobs have finished with the required outcome."},
     )
 
 
 class PauseSchema(_Strict):
     """The body of a pause."""
 
-    reason = NameField(
-        required=True, validate=Length(min=1, max=500), metadata={"description": "Shown on the job's page while it is paused."}
-    )
+    reason = NameField(load_default="", validate=Length(max=500), metadata={"description": "Shown on the job's page while it is paused."})
     until = Instant(
         allow_none=True, metadata={"description": "End of the pause. Without it, the pause lasts until someone resumes the job."}
     )

@@ -263,6 +263,7 @@ def editor_schema(template: JobTemplate) -> dict[str, Any]:
             "parameters": {
                 "type": "object",
                 "title": "Parameters",
+                "x-add-text": "Change parameters",
                 "properties": parameters,
                 "additionalProperties": False,
                 "description": "Set only the parameters that should differ. All others stay as in the original template.",
@@ -326,7 +327,12 @@ def _choices(name: str, member: Any, base: Mapping[str, Any]) -> dict[str, Any]:
         "properties": {"hidden": {"oneOf": [{"const": True, "title": "Always use the default"}], "title": "Hidden parameter"}},
     }
     may_hide = name not in base.get("required", ()) or "default" in plain
-    return {"title": title, "oneOf": [asked, fixed, *([hidden] if may_hide else [])]}
+    return {
+        "title": title,
+        "x-add-text": "Change this parameter",
+        "x-choice-title": "How jobs use it",
+        "oneOf": [asked, fixed, *([hidden] if may_hide else [])],
+    }
 
 
 def _limits(member: Mapping[str, Any]) -> dict[str, Any]:

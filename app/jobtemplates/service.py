@@ -29,7 +29,7 @@ STANDING_SCHEMA: dict[str, Any] = {
     "properties": {
         "enabled": {
             "type": "boolean",
-            "title": "On",
+            "title": "Enabled",
             "x-widget": "switch",
             "description": "When off, jobs of this template cannot be created, changed or enabled.",
         },
@@ -164,9 +164,7 @@ class Templates:
             errors.append(FieldError("/type", "must have 2 to 63 lower-case letters, digits or _, and begin with a letter"))
         bases = {entry.type for entry in self._catalogue.code()}
         if not isinstance(base_type, str) or base_type not in bases:
-            errors.append(
-                FieldError("/base", say("must be one of the templates that are written in code: {known}", known=", ".join(sorted(bases))))
-            )
+            errors.append(FieldError("/base", say("must be a template that is written in code, and not derived")))
         elif "definition" in body:
             read, unseen = read_definition(body["definition"])
             errors += _prefixed([*problems(self._catalogue.get(base_type).template, read), *unseen], "/definition")
@@ -260,7 +258,7 @@ class Templates:
             )
         versions = [{**version, "state": state} if version["number"] == number else version for version in before["versions"]]
         diff = [{"field": f"/versions/{number}/state", "before": old["state"], "after": state}]
-        return self._write(actor, before, {"versions": versions}, f"template.{_VERBS[State(state)]}", diff)
+        return self._write(actor, before, {"versions": versions}, _ACTIONS[State(state)], diff)
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
@@ -316,4 +314,8 @@ def _prefixed(errors: Iterable[FieldError], prefix: str) -> list[FieldError]:
     return [error.below(prefix) for error in errors]
 
 
-_VERBS = {State.PUBLISHED: "publish_again", State.DEPRECATED: "deprecate", State.RETIRED: "retire"}
+_ACTIONS = {
+    State.PUBLISHED: "template.publish_again",
+    State.DEPRECATED: "template.deprecate",
+    State.RETIRED: "template.retire",
+}

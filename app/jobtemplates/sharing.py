@@ -184,13 +184,15 @@ def _parse(text: str) -> Document:
     if len(text) > LARGEST:
         raise ValidationFailed([FieldError("", say("is larger than {most:,} characters", most=LARGEST))])
     try:
-        file: Document = strict_json.parse(text, deepest=MAX_DEPTH)
+        file: Any = strict_json.parse(text, deepest=MAX_DEPTH)
     except ValueError as error:
         raise ValidationFailed([FieldError("", say("is not a template file: {error}", error=error))]) from error
+    if not isinstance(file, dict) or "jobwright_template" not in file:
+        raise ValidationFailed([FieldError("", "is not an exported template")])
     errors = SchemaValidator(SCHEMA).errors(file)
     if errors:
         raise ValidationFailed(errors)
-    return file
+    return dict(file)
 
 
 def _signed_bytes(file: Mapping[str, Any]) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
+from smtplib import SMTPDataError, SMTPException, SMTPRecipientsRefused, SMTPSenderRefused
 from typing import Any
 
 from app.clock import Clock
@@ -16,7 +17,9 @@ from app.queue.execution import Execution
 from app.validation.storable import whole_text
 from app.validation.terminal import one_line, plain
 from templates_lib.addresses import distinct_addresses
-from templates_lib.connections.smtp import open_settings
+from templates_lib.connections import KINDS
+from templates_lib.connections.failures import sentence
+from templates_lib.connections.smtp import TIMEOUT_SECONDS, open_settings
 from templates_lib.messages import say
 
 SUBJECTS = {"success": "succeeded", "failed": "failed", "timeout": "timed out", "missed": "was missed"}
@@ -37,8 +40,16 @@ class MailNotifier(Notifier):
                 else say("Jobwright cannot send mail yet. Set JOBWRIGHT_NOTIFY_CONNECTION to the name of an SMTP connection, and restart.")
             )
         message = self._compose(execution, distinct_addresses(recipients), grant.settings)
-        with open_settings(grant.settings) as session:
-            session.send_message(message)
+        try:
+            with open_settings(grant.settings) as session:
+                session.send_message(message)
+        except SMTPRecipientsRefused as error:
+            raise Conflict(say("The mail server refused every recipient: {recipients}", recipients=", ".join(error.recipients))) from error
+        except (SMTPSenderRefused, SMTPDataError) as error:
+            words = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
+            raise Conflict(say("The mail server refused the mail: {code} {words}", code=error.smtp_code, words=words)) from error
+        except (OSError, SMTPException) as error:
+            raise Conflict(sentence(error, KINDS["smtp"].place(grant.settings), TIMEOUT_SECONDS)) from error
 
     def _compose(self, execution: Execution, recipients: Sequence[str], settings: Mapping[str, Any]) -> EmailMessage:
         message = EmailMessage()

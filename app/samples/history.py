@@ -14,7 +14,7 @@ from app.jobs.model import Job
 from app.mongo import Document
 from app.queue.endings import ended_fields
 from app.queue.execution import Execution
-from app.queue.model import Status
+from app.queue.model import AttemptError, Status
 from app.samples.jobs import SampleJob
 
 HISTORY = timedelta(days=7)
@@ -36,11 +36,16 @@ class PastRun:
     status: Status = Status.SUCCESS
 
 
+def refusal(message: str) -> AttemptError:
+    """Returns the error of a run whose template refuses to go on: another run fails in the same way."""
+    return AttemptError(type="TemplateError", message=message, permanent=True)
+
+
 def past_execution(job: Job, run: PastRun) -> Document:
     """Returns the stored form of an execution that has ended."""
     began, end = run.due + run.late, run.due + run.late + timedelta(seconds=run.seconds)
     planned = Execution.due(job, began, at=run.due, overlap=job.definition.overlap, available_at=run.due)
-    error = run.error and {"type": "TemplateError", "message": run.error, "permanent": False, "kind": "error", "traceback": ""}
+    error = None if run.error is None else refusal(run.error).as_stored()
     attempt = {
         "number": 1,
         "started_at": began,

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from app.samples.shop import BAD_TOTAL, CITIES, INACTIVE, bad_hours, open_orders
+from templates_lib.conditions import resolve
+from templates_lib.documents import readable
+from templates_lib.messages import say
 
 TAG = "sample"
 SHOP, FILES = "Sample shop", "Sample files"  # names of the connections
 CLEANUP, EXPORT, REPORT = "Sample: clean up inactive customers", "Sample: export open orders", "Sample: sales report"
+_SALES, _BY_CITY = "Sales of this hour", "Sales by city"  # titles of the report and of its section
+_EXPORT_BYTES, _REPORT_BYTES = 36_178, 9_184  # sizes of the files
+_INACTIVE = {"lastActive": {"$lt": "6 months ago"}}
 _NOTE = "Sample data. It is removed with all other sample data."
 
 
@@ -50,26 +57,41 @@ class SampleJob:
         }
 
 
-def _cleanup(_due: datetime, _failing_hour: int) -> Told:
+def _cleanup(due: datetime, _failing_hour: int) -> Told:
+    condition = resolve(_INACTIVE, due)
     message = f"Would delete {INACTIVE:,} documents (dry run)"
     result = {"message": message, "records_processed": INACTIVE, "records_deleted": 0, "errors": 0, "dry_run": True}
-    return Told(lines=[("INFO", "Dry run: nothing is deleted"), ("INFO", message)], result=result)
+    return Told(lines=[("INFO", f"Condition is {readable(condition)}"), ("INFO", "Dry run: nothing is deleted")], result=result)
 
 
 def _export(due: datetime, _failing_hour: int) -> Told:
     count, path = open_orders(), f"orders-{due:%Y-%m-%d}.csv"
-    message = f"Exported {count:,} documents to {path}"
-    result = {"message": message, "records_processed": count, "records_exported": count, "errors": 0, "path": path}
-    return Told(lines=[("INFO", f"Exporting {count:,} documents to {path}"), ("INFO", message)], result=result)
+    result = {
+        "message": f"Exported {count:,} documents to {path} ({_EXPORT_BYTES:,} bytes)",
+        "records_processed": count,
+        "records_exported": count,
+        "errors": 0,
+        "path": path,
+        "bytes": _EXPORT_BYTES,
+        "sha256": sha256(path.encode()).hexdigest(),
+    }
+    return Told(lines=[("INFO", "Counting the documents of orders"), ("INFO", f"Exporting {count:,} documents to {path}")], result=result)
 
 
 def _report(due: datetime, failing_hour: int) -> Told:
+    began = ("INFO", f"Querying {_BY_CITY}")
     if due.hour in bad_hours(failing_hour):
-        message = f"The database refused the pipeline: Failed to parse number '{BAD_TOTAL}' in $convert with no onError value"
-        return Told(lines=[("INFO", "Asking for the sales of this hour"), ("ERROR", message)], error=message)
-    message = f"Sales of this hour: {len(CITIES)} rows, 1 file"
-    result = {"message": message, "records_processed": len(CITIES), "errors": 0}
-    return Told(lines=[("INFO", f"Sales by city: {len(CITIES)} rows"), ("INFO", message)], result=result)
+        reason = f"Failed to parse number '{BAD_TOTAL}' in $convert with no onError value: Did not consume any digits"
+        refusal = say("The database refused the pipeline: {reason}", reason=reason)
+        return Told(lines=[began, ("ERROR", refusal)], error=refusal)
+    result = {
+        "message": f"{_SALES}: {len(CITIES)} rows, 1 file",
+        "sections": [{"title": _BY_CITY, "rows": len(CITIES), "more": False}],
+        "records_processed": len(CITIES),
+        "errors": 0,
+        "files": [{"path": "sales.html", "bytes": _REPORT_BYTES}],
+    }
+    return Told(lines=[began, ("INFO", f"{_BY_CITY}: {len(CITIES)} rows")], result=result)
 
 
 _SALES_OF_THIS_HOUR: list[dict[str, Any]] = [
@@ -85,7 +107,7 @@ JOBS = (
         cron="0 2 * * *",
         seconds=0.6,
         description="Counts customers who have not been active for six months. It is a dry run: it deletes nothing.",
-        parameters={"connection": SHOP, "collection": "customers", "condition": {"lastActive": {"$lt": "6 months ago"}}, "dryRun": True},
+        parameters={"connection": SHOP, "collection": "customers", "condition": _INACTIVE, "dryRun": True},
         told=_cleanup,
     ),
     SampleJob(
@@ -110,10 +132,10 @@ JOBS = (
         seconds=2.1,
         description="Reports the sales of this hour for each city. It fails three times a day, because one city then reports no number.",
         parameters={
-            "title": "Sales of this hour",
+            "title": _SALES,
             "sections": [
                 {
-                    "title": "Sales by city",
+                    "title": _BY_CITY,
                     "question": {"connection": SHOP, "collection": "sales", "pipeline": _SALES_OF_THIS_HOUR},
                     "chart": {"kind": "bar", "label": "_id", "values": ["sales"]},
                 }

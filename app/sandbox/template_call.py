@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,8 @@ def call_template(
     except Cancelled:
         end = End(start.execution_id, cancelled=True)
     except TemplateError as error:
+        with suppress(Exception):  # the template may have changed the logger
+            log.error("%s", error)  # noqa: TRY400 - an expected error has no traceback
         failed = failure(start.execution_id, type(error).__name__, str(error), permanent=error.permanent)
         if error.retry_after_seconds is not None:
             failed.error["retry_after_seconds"] = error.retry_after_seconds

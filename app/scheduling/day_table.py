@@ -232,13 +232,21 @@ def _ask(plan: SharedSchedule, begin: datetime, end: datetime, hours: DueByHour)
         until = min(shifted(begin, DAY), end)
         count = count_between(plan.trigger, begin, until)
         if 0 < count <= MOST_LISTED_A_DAY:
-            first = plan.first[:MOST_NAMES] if count <= RARE else ()
+            first = plan.first[:MOST_NAMES] if count <= RARE and _is_rare(plan.trigger, begin) else ()
             for at in plan.trigger.between(begin, until):
                 hours.add(at, plan.jobs, [NamedDueTime(at, name, job_id) for job_id, name in first])
         elif count:
             for at, _, due in _by_quarter(plan.trigger, begin, until):
                 hours.add(at, plan.jobs * due)
         begin = until
+
+
+def _is_rare(trigger: Trigger, moment: datetime) -> bool:
+    """True if the trigger is due so rarely on the whole day of `moment`, in its own zone, that its jobs are named: the rest of a day, or
+    a day with a clock change, follows the same rule as every other day."""
+    zone = zone_of(trigger.timezone)
+    day = in_zone(moment, zone).date()
+    return count_between(trigger, midnight_of(day, zone), midnight_of(day_after(day), zone)) <= RARE
 
 
 def _by_quarter(trigger: Trigger, begin: datetime, end: datetime) -> Iterator[tuple[datetime, timedelta, int]]:

@@ -23,40 +23,36 @@ _ORDINALS = re.compile(r"(?<=am )\d[^A-Z]*(?= Tag des Monats)|(?<=zum )\d+(?= Ta
 _WHOLE_RANGE = re.compile(r"0-(59|23)/(\d+)")  # the same as */step, if it ends with the field
 # cron_descriptor puts a step and its range side by side, so that nothing says where the step begins: "every 15 minutes, minutes 1 through
 # 59 past the hour". A range up to the last value has a start alone.
-_ENGLISH = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"(\b[Ee]very \d+ (minute|second)s), \2s (\d+) through 59 past the (?:hour|minute)", r"\1 from \2 \3"),
-        (r"(\b[Ee]very \d+ (minute|second)s), \2s (\d+) through (\d+) past the (?:hour|minute)", r"\1 from \2 \3 to \4"),
-        (r"^Minutes (\d+) through (\d+) past the hour", r"Every minute from minute \1 to \2"),
-        (r"^Seconds (\d+) through (\d+) past the minute", r"Every second from second \1 to \2"),
-        (r"^At 0 minutes past the hour, between (\d\d:\d\d) and (\d\d:\d\d)", r"Every hour from \1 to \2"),
-        (r"(\b[Ee]very \d+ hours), between (\d\d:\d\d) and 23:59\b", r"\1 from \2"),
-        (r"(\b[Ee]very \d+ hours), between (\d\d:\d\d) and (\d\d:\d\d)", r"\1 from \2 to \3"),
-        (r"(\b[Ee]very \d+ days), between day (\d+) and 31 of the month", r"\1 from day \2 of the month"),
-        (r"(\b[Ee]very \d+ days), between day (\d+) and (\d+) of the month", r"\1 from day \2 to day \3 of the month"),
-        (r"\bbetween day (\d+) and (\d+) of the month", r"from day \1 to day \2 of the month"),
-        (r"(\b[Ee]very \d+ months), (\w+) through December", r"\1 from \2"),
-        (r"(\b[Ee]very \d+ months), (\w+) through (\w+)", r"\1 from \2 to \3"),
-    )
+_ENGLISH = (
+    (r"(\b[Ee]very \d+ (minute|second)s), \2s (\d+) through 59 past the (?:hour|minute)", r"\1 from \2 \3"),
+    (r"(\b[Ee]very \d+ (minute|second)s), \2s (\d+) through (\d+) past the (?:hour|minute)", r"\1 from \2 \3 to \4"),
+    (r"^Minutes (\d+) through (\d+) past the hour", r"Every minute from minute \1 to \2"),
+    (r"^Seconds (\d+) through (\d+) past the minute", r"Every second from second \1 to \2"),
+    (r"^At 0 minutes past the hour, between (\d\d:\d\d) and (\d\d:\d\d)", r"Every hour from \1 to \2"),
+    (r"(\b[Ee]very \d+ hours), between (\d\d:\d\d) and 23:59\b", r"\1 from \2"),
+    (r"(\b[Ee]very \d+ hours), between (\d\d:\d\d) and (\d\d:\d\d)", r"\1 from \2 to \3"),
+    (r"(\b[Ee]very \d+ days), between day (\d+) and 31 of the month", r"\1 from day \2 of the month"),
+    (r"(\b[Ee]very \d+ days), between day (\d+) and (\d+) of the month", r"\1 from day \2 to day \3 of the month"),
+    (r"\bbetween day (\d+) and (\d+) of the month", r"from day \1 to day \2 of the month"),
+    (r"(\b[Ee]very \d+ months), (\w+) through December", r"\1 from \2"),
+    (r"(\b[Ee]very \d+ months), (\w+) through (\w+)", r"\1 from \2 to \3"),
 )
-_GERMAN = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"(\b[Aa]lle \d+ (Minute|Sekunde)n), \2n (\d+) bis 59\b", r"\1 ab \2 \3"),
-        (r"(\b[Aa]lle \d+ (Minute|Sekunde)n), \2n (\d+) bis (\d+)", r"\1 von \2 \3 bis \4"),
-        (r"^(Minute|Sekunde)n (\d+) bis (\d+)", r"Jede \1 von \1 \2 bis \3"),
-        (r"^Bei Minute 0, zwischen (\d\d:\d\d) und (\d\d:\d\d)", r"Jede Stunde von \1 bis \2"),
-        (r"(\b[Aa]lle \d+ Stunden), zwischen (\d\d:\d\d) und 23:59\b", r"\1 ab \2"),
-        (r"(\b[Aa]lle \d+ Stunden), zwischen (\d\d:\d\d) und (\d\d:\d\d)", r"\1 von \2 bis \3"),
-        (r"(\b[Aa]lle \d+ Tage), zwischen Tag (\d+) und 31 des Monats", r"\1 ab dem \2. Tag des Monats"),
-        (r"(\b[Aa]lle \d+ Tage), zwischen Tag (\d+) und (\d+) des Monats", r"\1 vom \2. bis zum \3. Tag des Monats"),
-        (r"\bzwischen Tag (\d+) und (\d+) des Monats", r"vom \1. bis zum \2. Tag des Monats"),
-        (r"(\b[Aa]lle \d+ Monate), (\w+) bis Dezember", r"\1 ab \2"),
-        (r"(\b[Aa]lle \d+ Monate), (\w+) bis (\w+)", r"\1 von \2 bis \3"),
-        (r", und ", " und "),
-    )
+_GERMAN = (
+    (r"(\b[Aa]lle \d+ (Minute|Sekunde)n), \2n (\d+) bis 59\b", r"\1 ab \2 \3"),
+    (r"(\b[Aa]lle \d+ (Minute|Sekunde)n), \2n (\d+) bis (\d+)", r"\1 von \2 \3 bis \4"),
+    (r"^(Minute|Sekunde)n (\d+) bis (\d+)", r"Jede \1 von \1 \2 bis \3"),
+    (r"^Bei Minute 0, zwischen (\d\d:\d\d) und (\d\d:\d\d)", r"Jede Stunde von \1 bis \2"),
+    (r"(\b[Aa]lle \d+ Stunden), zwischen (\d\d:\d\d) und 23:59\b", r"\1 ab \2"),
+    (r"(\b[Aa]lle \d+ Stunden), zwischen (\d\d:\d\d) und (\d\d:\d\d)", r"\1 von \2 bis \3"),
+    (r"(\b[Aa]lle \d+ Tage), zwischen Tag (\d+) und 31 des Monats", r"\1 ab dem \2. Tag des Monats"),
+    (r"(\b[Aa]lle \d+ Tage), zwischen Tag (\d+) und (\d+) des Monats", r"\1 vom \2. bis zum \3. Tag des Monats"),
+    (r"\bzwischen Tag (\d+) und (\d+) des Monats", r"vom \1. bis zum \2. Tag des Monats"),
+    (r"(\b[Aa]lle \d+ Monate), (\w+) bis Dezember", r"\1 ab \2"),
+    (r"(\b[Aa]lle \d+ Monate), (\w+) bis (\w+)", r"\1 von \2 bis \3"),
+    (r", und ", " und "),
+    (r"^Bei Minute (\d[\d, und]*)(?!, (?:alle \d+ Stunden|zwischen \d\d:|um \d\d:))(?=,|$)", r"Jede Stunde bei Minute \1"),
 )
+_CORRECTIONS = tuple((re.compile(pattern), replacement) for pattern, replacement in (*_ENGLISH, *_GERMAN))
 _ONLY = say("only ")  # cron_descriptor puts it before a weekday
 
 
@@ -113,7 +109,7 @@ def _described(fields: str, locale: str) -> str:
 def _corrected(text: str) -> str:
     """The sentence with the grammar that cron_descriptor leaves out: the singular in English, the full stop of ordinals in German."""
     text = _ONE_OF_MANY.sub(r"\1 \2", text)
-    for pattern, replacement in (*_ENGLISH, *_GERMAN):
+    for pattern, replacement in _CORRECTIONS:
         text = pattern.sub(replacement, text)
     return _ORDINALS.sub(lambda match: re.sub(r"\d+", r"\g<0>.", match[0]), text)
 

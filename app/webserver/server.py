@@ -182,8 +182,16 @@ def listen(settings: Settings) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise StartError(f"{settings.host}:{settings.port} cannot be listened on: {error}. {_advice(error)}") from error
+        raise StartError(_refused(settings, error)) from error
     return listener
+
+
+def _refused(settings: Settings, error: OSError) -> str:
+    """Returns why the server cannot listen on its address, and what to set."""
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {settings.port} is already in use. Set PORT to another one."
+    reason = error.strerror or str(error)
+    return f"Jobwright cannot listen on {settings.host}:{settings.port}: {reason}. {_advice(error)}"
 
 
 def _advice(error: OSError) -> str:
@@ -192,7 +200,7 @@ def _advice(error: OSError) -> str:
         return "Set HOST to an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::1."
     if error.errno == errno.EACCES:
         return "Set PORT to 1024 or above: lower ones are kept for privileged users."
-    return "Set PORT to another."
+    return "Set PORT to another one."
 
 
 def raise_open_files(connections: int) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from pymongo.database import Database
-from pymongo.errors import OperationFailure
 
 from templates_lib import fields
 from templates_lib.backup import archive
@@ -101,11 +100,8 @@ class Backup(JobTemplate):
             names = self._names(database, params)
             total = sum(database[name].estimated_document_count() for name in names)
             ctx.log.info("Saving %s collections, about %s documents, to %s", len(names), f"{total:,}", path)
-            try:
-                with store.write_atomically(path) as stream:
-                    parts = archive.write(stream, database, names, ctx.now.isoformat(), step)
-            except OperationFailure as error:
-                raise TemplateError(f"The database refused it: {str(error)[:300]}") from error
+            with store.write_atomically(path) as stream:
+                parts = archive.write(stream, database, names, ctx.now.isoformat(), step)
         ctx.check_cancelled()
         try:
             with store.open(path) as stream:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 from templates_lib.base import TemplateError
 from templates_lib.messages import said, say
 
 MOST_DETAIL = 200  # characters of a server's own words
+MOST_SERVER_WORDS = 300  # characters of the reason why MongoDB refused an operation
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 # Codes of MongoDB: AuthenticationFailed, AtlasError (a refused sign-in there), Unauthorized.
 _SIGN_IN_CODES, _RIGHTS_CODE = frozenset({18, 8000}), 13
@@ -24,6 +27,8 @@ _NAME_WORDS, _AGAIN_WORDS = ("[errno -2]", "[errno -5]", "name or service not kn
 _REFUSED_WORDS, _ROUTE_WORDS = ("connection refused",), ("no route to host", "network is unreachable")
 _CERTIFICATE_WORDS, _TLS_WORDS = ("certificate_verify_failed", "certificate verify failed"), ("[ssl:", "ssl handshake failed")
 _CLOSED_CLASSES = frozenset({"SMTPServerDisconnected", "RemoteProtocolError", "IncompleteReadError", "UnexpectedEOF"})
+# What MongoDB writes before the reason of a failed query.
+_STEPS_OF_QUERY = re.compile(r"^(?:Plan)?Executor error during .*? :: caused by :: ", re.IGNORECASE | re.DOTALL)
 _SETTINGS_CLASSES = frozenset({"InvalidURI", "ConfigurationError", "ArgumentError"})
 
 
@@ -56,6 +61,17 @@ def sentence(error: BaseException, place: str, seconds: float | None = None) -> 
     return say("The connection to {place} failed: {detail}", place=place, detail=_detail(error))
 
 
+def server_words(error: BaseException) -> str:
+    """Returns why MongoDB refused an operation (an OperationFailure of its driver), in the words of the server alone: the driver adds the
+    whole answer to them."""
+    details: Mapping[str, Any] = getattr(error, "details", None) or {}
+    failed: Mapping[str, Any] = next((row for row in (*details.get("writeErrors", ()), details) if row.get("errmsg")), {})
+    words = str(failed.get("errmsg") or str(error).partition(", full error:")[0])
+    while (shorter := _STEPS_OF_QUERY.sub("", words)) != words:
+        words = shorter
+    return shorten(words, MOST_SERVER_WORDS, placeholder=" …").rstrip(" .") or type(error).__name__
+
+
 def too_slow(place: str, seconds: float | None) -> str:
     """Returns the sentence for a server that is silent."""
     if seconds is None:
@@ -83,6 +99,8 @@ def _has(error: BaseException, words: Sequence[str]) -> bool:
 
 def _detail(error: BaseException) -> str:
     """Returns the first line of what a server or a library says."""
+    if isinstance(getattr(error, "details", None), Mapping):
+        return server_words(error)
     raw: Any = getattr(error, "smtp_error", None)
     text = raw.decode(errors="replace") if isinstance(raw, bytes) else str(getattr(error, "orig", None) or error)
     first = next((line.strip() for line in text.splitlines() if line.strip()), "") or type(error).__name__

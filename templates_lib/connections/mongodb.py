@@ -167,7 +167,8 @@ def refuse_own(database: Database[dict[str, Any]], own: Own) -> None:
 def open_mongodb(ctx: RunContext, name: str) -> Iterator[Database[dict[str, Any]]]:
     """Yields the database of the connection `name` of this run.
 
-    Raises TemplateError. It is permanent for settings that cannot work, and not permanent if the server does not answer.
+    Raises TemplateError. It is permanent for settings that cannot work, and not permanent if the server does not answer or refuses an
+    operation in the body.
     """
     try:
         with open_settings(ctx.connection(name, "mongodb").settings, ctx.own) as database:
@@ -178,6 +179,8 @@ def open_mongodb(ctx: RunContext, name: str) -> Iterator[Database[dict[str, Any]
         place = _place(ctx.connection(name, "mongodb").settings)
         words = failures.sentence(error, place, TIMEOUT_MS / 1000)
         raise TemplateError(say("Connection {name!r}: {words}", name=name, words=words)) from error
+    except OperationFailure as error:
+        raise TemplateError(say("The database refused the operation: {reason}", reason=failures.server_words(error))) from error
 
 
 def _problems(settings: Mapping[str, Any], own: Own) -> Iterable[Problem]:

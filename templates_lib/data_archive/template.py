@@ -109,8 +109,9 @@ class DataArchive(JobTemplate):
         with ExitStack() as opened:
             database = opened.enter_context(open_mongodb(ctx, params["connection"]))
             source, query = self._source(database, params, ctx)
+            ctx.log.info("Condition is %s", documents.readable(query))
             total = min(documents.count(source, query), most)
-            ctx.log.info("%s documents are to move; the condition is %s", f"{total:,}", documents.readable(query))
+            ctx.log.info("%s documents match", f"{total:,}")
             for warning in documents.type_warnings(source, query):
                 ctx.log.warning("%s", warning)
             if params.get("dryRun", True):

@@ -13,9 +13,11 @@ from pymongo.errors import OperationFailure
 
 from templates_lib import conditions, documents, fields
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
+from templates_lib.connections import failures
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.mongodb import open_mongodb
 from templates_lib.data_export.formats import WRITERS
+from templates_lib.messages import say
 
 CURSOR_BATCH = 1000
 REPORT_EVERY = 1000
@@ -134,6 +136,7 @@ class DataExport(JobTemplate):
         store, path = open_file_store(ctx, params["destination"]["connection"]), self._path(params, ctx)
         with open_mongodb(ctx, params["connection"]) as database:
             collection = database[params["collection"]]
+            ctx.log.info("Counting the documents of %s", params["collection"])
             total = self._count(collection, params, ctx)
             columns = self._columns(collection, params, ctx)
             ctx.log.info("Exporting %s documents to %s", f"{total:,}", path)
@@ -147,7 +150,7 @@ class DataExport(JobTemplate):
                         done += 1
                         if done % REPORT_EVERY == 0:
                             ctx.check_cancelled()
-                            ctx.progress(done, max(total, done))
+                            ctx.progress(done, max(total, done), f"{done:,} of {max(total, done):,} documents")
                     writer.close()
         ctx.progress(done, done)
         return JobResult(
@@ -170,7 +173,10 @@ class DataExport(JobTemplate):
         try:
             return collection.count_documents(self._query(params, ctx), maxTimeMS=QUERY_TIME_MS, **bound)
         except OperationFailure as error:
-            raise TemplateError(f"The database refused the filter: {str(error)[:300]}", permanent=error.code != 50) from error
+            raise TemplateError(
+                say("The database refused the condition: {reason}", reason=failures.server_words(error)),
+                permanent=error.code != documents.MAX_TIME_EXPIRED,
+            ) from error
 
     def _documents(self, collection: Collection[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext) -> Iterator[dict[str, Any]]:
         fields: list[str] = params.get("fields") or []

@@ -150,7 +150,7 @@ class EmailNotification(JobTemplate):
             for number, group in enumerate(groups):
                 ctx.check_cancelled()
                 deliveries += mailing.send(session, self._compose(params, ctx, to=group, number=number), group)
-                ctx.progress(len(deliveries), len(recipients))
+                ctx.progress(len(deliveries), len(recipients), f"{len(deliveries):,} of {len(recipients):,} recipients")
                 for delivery in deliveries[-len(group) :]:
                     ctx.log.info("%s: %s %s", delivery.recipient, delivery.status, delivery.detail)
         return mailing.conclude(deliveries)

@@ -103,7 +103,7 @@ class FileCleanup(JobTemplate):
         for number, entry in enumerate(old):
             if number % REPORT_EVERY == 0:
                 ctx.check_cancelled()
-                ctx.progress(number, len(old))
+                ctx.progress(number, len(old), f"{number:,} of {len(old):,} files")
             try:
                 if not store.remove(entry):
                     continue  # the file is gone, or has changed since it was listed

@@ -97,7 +97,7 @@ class HttpHealthCheck(JobTemplate):
         checks, rows = params["checks"], []
         for done, check in enumerate(checks):
             ctx.check_cancelled()
-            ctx.progress(done, len(checks))
+            ctx.progress(done, len(checks), f"{done:,} of {len(checks):,} checks")
             row = self._try(check, params, ctx)
             ctx.log.log(20 if row["ok"] else 40, "%s: %s", row["url"], row["words"])
             rows.append(row)

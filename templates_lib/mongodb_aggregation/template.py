@@ -98,6 +98,7 @@ class MongodbAggregation(JobTemplate):
         with open_mongodb(ctx, params["connection"]) as database:
             stages = self._stages(params, ctx)
             ctx.check_cancelled()
+            ctx.log.info("Querying %s with %s stages", params["collection"], len(stages))
             if not params.get("into"):
                 rows = [
                     documents.readable(row)

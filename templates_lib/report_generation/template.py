@@ -69,6 +69,7 @@ _QUESTION = {
         },
     ],
     "title": "Query",
+    "x-choice-title": "Type of database",
 }
 
 
@@ -165,6 +166,7 @@ class ReportGeneration(JobTemplate):
                         "chart": {
                             "type": "object",
                             "title": "Chart",
+                            "x-add-text": "Add a chart",
                             "required": ["kind", "label", "values"],
                             "additionalProperties": False,
                             "properties": {
@@ -303,6 +305,7 @@ class ReportGeneration(JobTemplate):
         tables = []
         for number, section in enumerate(params["sections"], 1):
             ctx.check_cancelled()
+            ctx.log.info("Querying %s", section["title"])
             tables.append(self._table(section, ctx))
             ctx.progress(number, len(params["sections"]) + 1, section["title"])
             ctx.log.info("%s: %s rows", section["title"], f"{len(tables[-1].rows):,}")

@@ -92,7 +92,7 @@ class TestScheduler(JobTemplate):
     def _sleep(seconds: float, ctx: RunContext) -> None:
         steps = int(seconds / STEP_SECONDS)
         for step in range(steps):
-            ctx.progress(step, steps)
+            ctx.progress(step, steps, f"{step * STEP_SECONDS:.0f} of {seconds:g} s")
             ctx.stop.wait(STEP_SECONDS)
             ctx.check_cancelled()
         ctx.stop.wait(seconds - steps * STEP_SECONDS)

@@ -98,7 +98,9 @@ class TicketCleanup(JobTemplate):
         most, archive = params.get("max_tickets", 10_000), params.get("archive")
         with open_mongodb(ctx, params["connection"]) as database:
             tickets, query = self._tickets(database, params, ctx)
+            ctx.log.info("Condition is %s", documents.readable(query))
             total = min(documents.count(tickets, query), most)
+            ctx.log.info("%s tickets match", f"{total:,}")
             if params.get("dryRun", True):
                 words = "archive" if archive else "delete"
                 return JobResult(f"Would {words} {total:,} tickets (dry run)", _result(0, 0, dry_run=True, processed=total))
@@ -109,7 +111,7 @@ class TicketCleanup(JobTemplate):
             for ids in documents.batches(tickets, query, size=500, most=most):
                 ctx.check_cancelled()
                 deleted += tickets.delete_many({"$and": [{"_id": {"$in": ids}}, query]}).deleted_count
-                ctx.progress(deleted, max(total, deleted))
+                ctx.progress(deleted, max(total, deleted), f"{deleted:,} of {max(total, deleted):,} tickets")
             return JobResult(f"Deleted {deleted:,} tickets", _result(0, deleted))
 
     def _tickets(

@@ -142,6 +142,7 @@ def test_keys_move_choose_and_lead_away_and_can_be_switched_off(ada: Watched, se
     page.keyboard.press("k")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Alpha of the desk")
+    page.wait_for_load_state()  # its scripts listen from then on
     page.keyboard.press("g")
     page.keyboard.press("c")
     expect(page).to_have_url(re.compile("/calendar$"))

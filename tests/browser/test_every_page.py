@@ -217,7 +217,7 @@ def test_a_job_is_made_and_watched_in_german(chromium: Browser, house: Service) 
     page = watched.page
     page.goto(house.address)
     page.get_by_role("link", name="Neuer Job").first.click()
-    page.get_by_role("link", name="Neuer Job Test des Planers").click()
+    page.get_by_role("link", name="Neuer Job Scheduler-Test").click()
     page.get_by_label("Laufzeit (Sekunden)").fill("zwei")
     page.get_by_label("Laufzeit (Sekunden)").blur()
     expect(page.get_by_text("muss eine Zahl sein").first).to_be_visible()

@@ -226,8 +226,9 @@ def test_focus_and_a_typed_secret_outlive_the_buttons(visitor_js: Watched, servi
     at("/secret").fill("long enough")
     at("/steps", "add").press("Enter")
     expect(at("/steps/1/do")).to_be_focused()
+    at("/steps/1/do").select_option(label="move")
     page.get_by_role("button", name="Move step 2 up").press("Enter")
-    expect(at("/steps", "up").first).to_be_disabled()
+    expect(at("/steps/0/do").locator("option:checked")).to_have_text("move")
     page.get_by_role("button", name="Remove step 2").press("Enter")
     expect(at("/steps/1/do")).to_have_count(0)
     expect(at("/steps", "add")).to_be_focused()
@@ -274,6 +275,25 @@ def test_what_is_done_while_the_server_draws_is_not_lost(visitor_js: Watched, se
     expect(at("/slug")).to_have_value("typed-meanwhile")
     expect(page.locator("[id='f.mcount-messages']")).to_have_text("must use a point as the decimal separator: 1.5")
     expect(at("/summer")).to_be_visible()  # a zone asks whether it has a summer time
+
+
+def test_the_focus_stays_on_the_button_that_one_went_on_to(visitor_js: Watched, service: Service) -> None:
+    page = visitor_js.page
+    page.goto(f"{service.address}/templates/preview")
+    at = lambda pointer, role="value": page.locator(f"[data-pointer='{pointer}'][data-role={role}]")
+    at("/steps", "add").press("Enter")
+    expect(at("/steps/1/do")).to_be_focused()
+    held: list[Any] = []
+    page.route(
+        "**/templates/preview", lambda route: held.append(route) if not held and route.request.resource_type == "xhr" else route.continue_()
+    )
+    with page.expect_request(lambda request: request.resource_type == "xhr"):
+        page.get_by_role("button", name="Move step 2 up").press("Enter")
+    page.get_by_role("button", name="Remove step 2").focus()
+    old = page.locator("#preview-form").element_handle()
+    held[0].continue_()
+    page.wait_for_function("form => !form.isConnected", arg=old)
+    expect(page.get_by_role("button", name="Remove step 1")).to_be_focused()  # the same step, which is the first now
 
 
 def test_a_long_list_is_searched(visitor_js: Watched, service: Service) -> None:

@@ -100,7 +100,7 @@ def test_a_live_run_is_watched_cancelled_and_run_again(visitor_js: Watched, serv
     page.get_by_role("button", name="Cancel run").click()
     expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
     page.get_by_role("button", name="Run again").click()
-    expect(page.get_by_role("link", name="Show the run that this one repeats")).to_be_visible()
+    expect(page.get_by_role("link", name="Show the original run")).to_be_visible()
     page.get_by_role("button", name="Cancel run").click()
     expect(page.get_by_role("heading", name="Cancelled")).to_be_visible()
 
@@ -127,7 +127,7 @@ def test_the_switch_the_search_and_the_run_button_of_the_list(visitor_js: Watche
     expect(page.get_by_role("switch", name="Switch me enabled")).to_have_attribute("aria-checked", "false")
     page.get_by_role("switch", name="Switch me enabled").click()
     expect(page.get_by_role("switch", name="Switch me enabled")).to_have_attribute("aria-checked", "true")
-    page.get_by_role("button", name="Run Switch me now").click()
+    page.get_by_role("button", name="Run now: Switch me").click()
     expect(page.get_by_role("heading", name="Success")).to_be_visible()
 
 
@@ -149,7 +149,7 @@ def test_a_conflict_is_told_where_the_button_was_pressed(visitor_js: Watched, se
     page.goto(f"{service.address}/jobs?q=Busy")
     with service.api() as client:
         run = client.post(f"/api/admin/scheduler-jobs/{job}/run").json()["execution_id"]
-        page.get_by_role("button", name="Run Busy now").click()
+        page.get_by_role("button", name="Run now: Busy").click()
         expect(page.locator("#toasts")).to_contain_text("Job already running")
         client.post(f"/api/admin/job-executions/{run}/cancel")
 

@@ -69,7 +69,7 @@ def test_what_is_too_large_is_told_before_it_is_sent(visitor_js: Watched) -> Non
     field = page.locator("textarea[name=file]")
     field.evaluate("one => { one.value = '# typed by hand ' + 'ü'.repeat(1_100_000); }")
     page.locator("form[action='/jobs/import'] button").first.click()
-    expect(page.get_by_role("alert")).to_contain_text("This is over 2 MB")
+    expect(page.get_by_role("alert")).to_contain_text("The form is larger than 2 MB")
     assert field.input_value().startswith("# typed by hand")
     field.fill("jobwright: 1\njobs: []")
     page.locator("form[action='/jobs/import'] button").first.click()

@@ -68,8 +68,7 @@ def test_the_live_form_follows_what_is_typed(visitor_js: Watched, service: Servi
     page = visitor_js.page
     page.goto(f"{service.address}/templates/test_scheduler/derive")
     visitor_js.set("/name", "Followed")
-    page.locator("fieldset[data-pointer='/parameters']").get_by_label("Set “Parameters”").first.check()
-    page.locator("fieldset[data-pointer='/parameters/message']").get_by_label("Set “Message”").first.check()
+    page.locator("fieldset[data-pointer='/parameters/message']").get_by_label("Change this parameter").first.check()
     label = page.locator("[data-pointer='/parameters/message/title'][data-role=value]")
     label.fill("Words of the day")
     label.press("Tab")
@@ -98,7 +97,7 @@ def test_a_preset_is_saved_and_begins_another_job(visitor: Watched, service: Ser
     expect(page.get_by_text(f"Preset {name} saved")).to_be_visible()
     expect(page.get_by_role("textbox", name="Message")).to_have_value(f"Hello {name}")
     page.goto(address)
-    page.get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("button", name=name, exact=True).click()
     expect(page.get_by_role("textbox", name="Message")).to_have_value(f"Hello {name}")
 
 

@@ -313,7 +313,7 @@ def test_a_lock_that_is_held_is_waited_for_and_one_that_is_stale_is_taken(bare: 
 def test_bad_settings_stop_the_start_naming_them() -> None:
     made = run("serve", PORT="eighty", LOG_LEVEL="loud")
     assert made.returncode == 78
-    assert "PORT: Not a valid integer." in made.stderr
+    assert "PORT must be a whole number, not 'eighty'." in made.stderr
     assert "LOG_LEVEL" in made.stderr
     assert "Traceback" not in made.stderr
 
@@ -365,7 +365,7 @@ def test_a_port_that_is_taken_is_said(mongod: str, database_name: str, tmp_path:
         port = first.address.rpartition(":")[2]
         second = Service("serve", uri=mongod, database=database_name, data_dir=tmp_path / "b", PORT=port)
         assert second.process.wait(20) == 78
-        assert "Set PORT to another" in second.log.read_text()
+        assert f"Port {port} is already in use. Set PORT to another one." in second.log.read_text()
     finally:
         first.stop()
         with MongoClient(mongod) as client:

@@ -203,4 +203,4 @@ def test_the_form_says_why_it_asks_again(browser_client: FlaskClient, connection
     assert SECRET not in browser_client.get(path).text
     answer = post(browser_client, path, {"/host": "evil.example.com"})
     assert answer.status_code == 422
-    assert "must be entered again, as Host changed" in answer.text
+    assert "must be entered again, because Host changed" in answer.text

@@ -26,7 +26,10 @@ def test_a_field_that_sounds_secret_is_never_logged() -> None:
 def test_code_uses_only_events_that_are_declared_and_the_docs_have_each() -> None:
     used = set()
     for path in sources("app", "web", "migrations_scripts"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        if "log = get_logger(" not in text:  # its `log`, where it has one, is that of a run
+            continue
+        for node in ast.walk(ast.parse(text)):
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Attribute)

@@ -8,7 +8,7 @@ from typing import Any
 from app.instants import in_zone
 from web.filters.advice import advice
 from web.filters.outcomes import result_facts, result_samples
-from web.filters.parameters import pointer_words, titled_changes, titled_parameters
+from web.filters.parameters import pointer_words, spread, titled_changes, titled_parameters
 from web.filters.results import hour_words, log_items, strip
 from web.filters.states import ENDS, EXCESS, MISSED, OVERLAP, OWED_WORDS, REASONS, STATES, damage, icon, state
 from web.filters.texts import (
@@ -26,7 +26,7 @@ from web.filters.texts import (
     told,
     without_message,
 )
-from web.filters.times import clock, day_before, exact, in_zones, local, moment, schedule_words, seconds, span_words, whole_days
+from web.filters.times import clock, day_before, exact, in_zones, local, moment, rough_time, schedule_words, seconds, span_words, whole_days
 from web.language import dated, decimal, gettext, instant, ngettext, translated
 from web.words import word
 
@@ -35,6 +35,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "advice": advice,
     "exact": exact,
     "clock": clock,
+    "rough_time": rough_time,
     "seconds": seconds,
     "pretty_json": pretty_json,
     "result_facts": result_facts,
@@ -67,6 +68,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "instant": instant,
     "t": translated,
     "titled_parameters": titled_parameters,
+    "spread": spread,
     "titled_changes": titled_changes,
     "pointer_words": pointer_words,
 }

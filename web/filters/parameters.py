@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from app.audit.model import field_diff
 from app.mongo import Document
 from app.validation.pointer import keys_of
 from web.filters.job_words import VALUE_WORDS, titles_on_the_way
@@ -40,6 +41,23 @@ def titled_changes(rows: Iterable[Document], schema: Any = None) -> list[Documen
     inner = [row for row in rows if row["field"].startswith(f"{PARAMETERS}/")]
     readings = {side: reading_of({} if schema is None else schema, _built(inner, side)) for side in ("before", "after")} if inner else {}
     return [_titled(row, readings) for row in rows]
+
+
+def spread(rows: Iterable[Document]) -> list[Document]:
+    """Returns the rows of a diff with one row for each field of a value that has fields. Values of parameters, and hidden secrets, stay
+    whole."""
+    spread_rows: list[Document] = []
+    for row in rows:
+        sides = {side: row[side] for side in ("before", "after") if row.get(side) is not None}
+        if sides and not row["field"].startswith(f"{PARAMETERS}/") and all(_has_fields(value) for value in sides.values()):
+            spread_rows += spread(field_diff(sides.get("before", {}), sides.get("after", {}), prefix=row["field"]))
+        else:
+            spread_rows.append(row)
+    return spread_rows
+
+
+def _has_fields(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and not any(str(name).startswith("$") for name in value)
 
 
 def _titled(row: Document, readings: Mapping[str, Reading | None]) -> Document:

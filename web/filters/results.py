@@ -16,7 +16,15 @@ from web.filters.texts import (
 from web.filters.times import local, seconds
 from web.language import decimal, language, translated
 
-OUTCOMES = ("success", "skipped", "missed", "cancelled", "timeout", "failed")  # from the ground of a chart up
+# How many runs ended in which way, from the ground of a chart up.
+OUTCOMES = {
+    "success": say("{count} successful"),
+    "skipped": say("{count} skipped"),
+    "missed": say("{count} missed"),
+    "cancelled": say("{count} cancelled"),
+    "timeout": say("{count} timed out"),
+    "failed": say("{count} failed"),
+}
 
 
 def log_items(lines: Iterable[Mapping[str, Any]], failing: int = 0, *, links: bool = False) -> Markup:
@@ -65,6 +73,6 @@ def strip(executions: Sequence[Outline]) -> Markup:
 
 
 def hour_words(counts: Mapping[str, int]) -> str:
-    """Returns the outcomes of an hour in words, such as "3 success, 1 failed"."""
-    told = [f"{decimal(count)} {translated(STATES[status][1]).lower()}" for status in OUTCOMES if (count := counts.get(status, 0))]
+    """Returns the outcomes of an hour in words, such as "3 successful, 1 failed"."""
+    told = [translated(say(OUTCOMES[status], count=decimal(count))) for status in OUTCOMES if (count := counts.get(status, 0))]
     return ", ".join(told) or translated(say("nothing"))

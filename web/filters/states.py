@@ -69,7 +69,7 @@ OVERLAP = {
     "replace": say("Cancel the old run"),
     "allow": say("Run both at the same time"),
 }
-MISSED = {"skip": say("Skip them"), "once": say("Run once for all of them"), "all": say("Run each of them, up to the limit")}
+MISSED = {"skip": say("Skip them"), "once": say("Run once for all of them"), "all": say("Run every missed time, up to the limit")}
 
 # What happens with runs that the job's own limit of runs does not allow.
 EXCESS = {"skip": say("Skip them"), "queue": say("Start them as soon as the limit allows")}

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, tzinfo
 from flask import has_request_context
 from markupsafe import Markup
 
+from app import durations
 from app.instants import day_after, in_zone
 from app.jobs.model import Schedule
 from app.scheduling.calendars import Blackout
@@ -104,6 +105,12 @@ def seconds(value: float | None, name: str | None = None) -> str:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min"
+
+
+def rough_time(seconds: float) -> str:
+    """Returns an estimate, as exactly as it can be meant: "8 s", "40 s", "7 min", "2 h 15 min"."""
+    step = 1 if seconds < 10 else 5 if seconds < 60 else 30 if seconds < 600 else 60 if seconds < 3_600 else 900
+    return durations.write(max(1, round(seconds / step) * step), language())
 
 
 def schedule_words(schedule: Schedule) -> str:

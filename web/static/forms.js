@@ -26,6 +26,14 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// -- a new form begins at its first field ------------------------------------------------------------------------------
+
+document.addEventListener("DOMContentLoaded", () => {
+  const form = document.querySelector("form[data-begin-at]");
+  if (!form || location.hash || document.getElementById("form-errors")) return;
+  document.getElementById(form.dataset.beginAt)?.focus({ preventScroll: true });
+});
+
 // -- draft: a new form that is left is kept, without its secrets ---------------------------------------------------------
 
 let typed = false;
@@ -136,6 +144,8 @@ function swapIn(form, page, before, name, action) {
   const changes = changedSince(before, form);
   const secrets = secretsOf(form);
   const top = window.scrollY;
+  const focused = document.activeElement; // one may have gone on to another button meanwhile
+  const [heldName, heldValue] = form.contains(focused) && focused.matches("button[value]") ? [focused.name, focused.value] : [name, action];
   let filled = [];
   let shown = new Map();
   htmx.swap(form, page, { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 20 }, {
@@ -147,7 +157,7 @@ function swapIn(form, page, before, name, action) {
       shown = contents(fresh);
       touched.set(fresh, touched.get(form) || new Set());
       stay(top);
-      refocus(fresh, name, action);
+      refocus(fresh, heldName, heldValue, heldValue === action);
     },
     // What listens to a control is there once htmx has settled. The server has not seen what was filled in, nor has anything heard what was
     // typed since; what was told wrong before is told again.
@@ -298,14 +308,14 @@ function redraw(control) {
   draw(control.form.id, `${prefixOf(control)}.action`, `update ${name}`);
 }
 
-// htmx gives the focus back to what has an id. A button goes with its row: then the new row has it, or the button's heir.
-function refocus(form, name, action) {
+// htmx gives the focus back to what has an id. A button goes with its row: then the row that it added has it, or the button's heir.
+function refocus(form, name, action, pressed) {
   if (document.activeElement && document.activeElement !== document.body) return;
   const [what, field] = action.split(" ");
   const button = (value) => [...form.elements].find((one) => one.name === name && one.value === value && !one.disabled);
   const group = document.getElementById(field);
   const rows = group ? group.querySelectorAll(":scope > .rows > .row") : [];
-  const fresh = what === "add" && rows.length ? rows[rows.length - 1].querySelector("input:not([type=hidden]), select, textarea, button") : null;
+  const fresh = pressed && what === "add" && rows.length ? rows[rows.length - 1].querySelector("input:not([type=hidden]), select, textarea, button") : null;
   (fresh || button(action) || button(`add ${field}`) || group)?.focus({ preventScroll: true });
 }
 

@@ -2,8 +2,8 @@
 "use strict";
 
 const PLACES = { d: "/", j: "/jobs", e: "/executions", c: "/calendar", t: "/templates", a: "/approvals" };
-const CHORD_MS = 1200;
-let begunAt = 0;
+const CHORD_MS = 2500; // also for people who press keys slowly
+let begunAt = -Infinity;
 
 const keysOn = () => localStorage.getItem("jobwright-keys") !== "off";
 const inField = (target) => target.closest("input:not([type=checkbox]), select, textarea, [contenteditable]");
@@ -92,12 +92,12 @@ function onKey(event) {
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || !keysOn() || inField(event.target) || event.target.closest("dialog")) return;
-  if (Date.now() - begunAt < CHORD_MS && PLACES[event.key]) {
-    begunAt = 0;
+  if (event.timeStamp - begunAt < CHORD_MS && PLACES[event.key]) {
+    begunAt = -Infinity;
     location.href = PLACES[event.key];
     return;
   }
-  begunAt = event.key === "g" ? Date.now() : 0;
+  begunAt = event.key === "g" ? event.timeStamp : -Infinity;
   if (event.key === "?") document.getElementById("keys")?.showModal();
   else if (event.key === "j" || event.key === "k") moveRow(event.key === "j" ? 1 : -1);
   else if (event.key === "x") document.activeElement.closest("tr")?.querySelector(".pick input")?.click();

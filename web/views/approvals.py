@@ -82,7 +82,12 @@ def decide(approval_id: str, decision: str) -> Any:
     except JobwrightError as error:
         if error.status in {401, 403, 404}:
             raise
-        return _page(services().approvals.get(actor(), approval_id), wrong=error.detail, note=note), error.status
+        row = services().approvals.get(actor(), approval_id)
+        if row["state"] == "pending":  # it can still be decided, so the note is kept
+            return _page(row, wrong=error.detail, note=note), error.status
+        if row["state"] != "failed" or decision != "approve":  # the page of a failed request says why it has failed
+            tell(error.detail)
+        return redirect(url_for(".show", approval_id=approval_id), 303)
     tell({"approve": say("Approved and carried out"), "refuse": say("Refused"), "withdraw": say("Withdrawn")}[decision])
     return redirect(url_for(".show", approval_id=approval_id))
 
@@ -96,6 +101,7 @@ def _page(row: Document, *, wrong: str = "", note: str = "") -> str:
         row=row,
         own=own,
         decides=decides,
+        related=services().approvals.related(actor(), row),
         words=WORDS,
         wrong=wrong,
         entry=entry,

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 
 from flask import Blueprint, Response, render_template, request
 
 from app.accounts.auditors import FORMATS
 from app.audit.model import AuditFilter
-from app.errors import NotFound
+from app.errors import JobwrightError, NotFound
 from app.instants import day_after, midnight
+from app.mongo import Document
 from app.zones import zone
 from templates_lib.messages import say
 from web.current import actor, services, viewer_zone
+from web.filters.parameters import PARAMETERS
 from web.language import translated
+from web.views.common import unknown_filters
 
 blueprint = Blueprint("audit_pages", __name__, url_prefix="/audit")
 
@@ -49,6 +53,9 @@ ACTIONS: dict[str, dict[str, str]] = {
     say("Executions"): {
         "execution.retry": say("Run again"),
         "execution.cancel": say("Cancel execution"),
+        "execution.acknowledge": say("Acknowledge failure"),
+        "execution.unacknowledge": say("Take back acknowledgement of failure"),
+        "execution.dismiss": say("Dismiss failure"),
         "execution.owed_again": say("Retry follow-up of execution"),
         "event.owed_again": say("Retry follow-up of event"),
     },
@@ -106,6 +113,8 @@ ACTIONS: dict[str, dict[str, str]] = {
         "settings.change": say("Changed settings at start"),
         "secrets.reseal": say("Encrypt secrets with new key"),
         "audit.export": say("Export audit trail"),
+        "sample.create": say("Create sample data"),
+        "sample.remove": say("Remove sample data"),
     },
 }
 ACTION_WORDS = {code: words for group in ACTIONS.values() for code, words in group.items()}
@@ -126,6 +135,7 @@ TARGETS = {
 }
 OUTCOMES = {"done": say("Done"), "failed": say("Failed"), "refused": say("Refused")}
 LONGEST = 320
+FILTERS = ("actor", "action", "kind", "target_id", "correlation_id", "outcome", "begin", "end", "before")
 
 
 @blueprint.get("")
@@ -140,12 +150,14 @@ def list_events() -> str:
         "audit.html",
         page=page,
         target_name=_target_name,
+        schema_of=_schema_of,
         args=shown,
         actions=_choices(recorded),
         words=ACTION_WORDS,
         targets=TARGETS,
         outcomes=OUTCOMES,
         zone=viewer_zone(),
+        unknown=unknown_filters(FILTERS),
     )
 
 
@@ -156,6 +168,25 @@ def _target_name(target: Mapping[str, str]) -> str:
     if target["kind"] == "approval" and code in ACTION_WORDS and job:
         return translated(say("{action}: {job}", action=ACTION_WORDS[code], job=job))
     return name
+
+
+def _schema_of(event: Document) -> Any:
+    """Returns the schema of the parameters that an event has changed; None if there are none, or if their template is gone."""
+    if event["target"]["kind"] not in {"job", "approval"} or not any(row["field"].startswith(PARAMETERS) for row in event["diff"]):
+        return None
+    recorded = next((row["after"] for row in event["diff"] if row["field"] == "/template_type" and "after" in row), None)
+    entry = services().catalogue.find(recorded or _template_of(event["target"]))
+    return entry.parameters_schema if entry is not None else None
+
+
+def _template_of(target: Mapping[str, str]) -> str:
+    """Returns the template of a job or of a request for approval; empty if it is gone."""
+    try:
+        if target["kind"] == "approval":
+            return str(services().approvals.get(actor(), target["id"])["template_type"])
+        return services().jobs.get(actor(), target["id"]).definition.template_type
+    except JobwrightError:
+        return ""
 
 
 def _choices(recorded: Sequence[str]) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -74,9 +74,14 @@ def only_connections(schema: Mapping[str, Any]) -> dict[str, str]:
 
 
 def chosen_beginning(entry: TemplateVersion, *, of_job: bool) -> Any:
-    """The parameters that the address asks to begin with, without secrets; ABSENT where it names nothing. `of_job`: what is recent is a
-    run of a job, else a job. Raises NotFound."""
-    preset, recent = request.args.get("preset"), request.args.get("recent")
+    """Returns the parameters that the address asks to begin with, as `beginning` does."""
+    return beginning(entry, request.args, of_job=of_job)
+
+
+def beginning(entry: TemplateVersion, asked: Mapping[str, str], *, of_job: bool) -> Any:
+    """Returns the parameters to begin with, without secrets; ABSENT where `asked` names neither a `preset` nor what is `recent`. `of_job`:
+    what is recent is a run of a job, else a job. Raises NotFound."""
+    preset, recent = asked.get("preset"), asked.get("recent")
     if preset:
         parameters: Mapping[str, Any] = services().presets.get(actor(), entry.type, preset)["parameters"]
     elif recent and of_job:

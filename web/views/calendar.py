@@ -24,7 +24,7 @@ blueprint = Blueprint("calendar_pages", __name__)
 
 VIEWS = ("month", "week", "day")
 DAY = timedelta(days=1)
-NAMED = 4  # jobs of a day of the month
+NAMED = 4  # due times of a day of the month
 LEVELS = 5  # of the colours of a heat map
 EARLIEST, LATEST = date(1971, 1, 1), date(9998, 12, 31)
 
@@ -33,7 +33,7 @@ EARLIEST, LATEST = date(1971, 1, 1), date(9998, 12, 31)
 class Cell:
     """A day or an hour: how many executions ran and failed, how many are due, and the first jobs that are due.
 
-    more: how many jobs that could be named are left out. level: the colour in a heat map, from 0 to LEVELS.
+    more: how many due times are left out after the named ones. level: the colour in a heat map, from 0 to LEVELS.
     """
 
     begin: datetime
@@ -123,7 +123,8 @@ def _by_day(ran: Tallies, due: Mapping[datetime, DueInHour], first: date, days: 
             cell.named += due_times.named
     for cell in cells:
         named = sorted(set(cell.named), key=lambda coming: (coming.at, coming.name))
-        cell.named, cell.more = named[:NAMED], max(0, len(named) - NAMED)
+        cell.named = named[:NAMED]
+        cell.more = max(0, cell.due - len(cell.named)) if cell.named else 0
     return cells
 
 

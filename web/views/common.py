@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -32,6 +32,7 @@ from web.language import in_language, language, translated
 Pairs = list[tuple[str, str]]
 MOST_COUNTED = 10_000  # executions of a list: nobody turns so many pages
 MOST_OFFERED = 500  # names of jobs; others are typed
+MOST_FILTERS, LONGEST_FILTER = 5, 60  # unknown names in an address that a list tells
 CHECK = "check"  # the action of a page that only wants to know what is wrong so far
 
 
@@ -70,6 +71,12 @@ def job_filter(query: str | None = None) -> JobFilter:
         owner=args.get("owner") or None,
         search=args.get("q", "").strip()[:200],
     )
+
+
+def unknown_filters(known: Collection[str]) -> list[str]:
+    """Returns the names in the address of a list that are none of its filters."""
+    names = [name for name, value in request.args.items() if value and name not in known]
+    return [name[:LONGEST_FILTER] for name in names[:MOST_FILTERS]]
 
 
 def tell(text: str, *, undo: str = "") -> None:

@@ -36,9 +36,12 @@ def list_connections() -> str:
 
 @blueprint.route("/new", methods=["GET", "POST"])
 def new() -> Any:
-    """Shows the form of a new connection. Its kind is in the address (`kind`). With `next`, a path of our own, the form leads there
-    afterwards and hands over the name (`connection`)."""
+    """Shows the form of a new connection. Its kind is in the address (`kind`); without one, shows the kinds to choose from. With `next`,
+    a path of our own, the form leads there afterwards and hands over the name (`connection`)."""
     require(actor(), May.MANAGE_CONNECTIONS)
+    if not request.args.get("kind"):
+        others = urlencode([(name, request.args[name]) for name in ("next", "name") if request.args.get(name)])
+        return render_template("connection_kinds.html", kinds=KINDS, others=others)
     kind = KINDS.get(request.args.get("kind", ""))
     if kind is None:
         raise NotFound("connection kind", request.args.get("kind", ""))

@@ -27,12 +27,13 @@ from web.charts import log_diff
 from web.current import actor, services
 from web.filters.times import local
 from web.forms.names import small_number
-from web.views.common import MOST_COUNTED, MOST_OFFERED, Editor, is_htmx, midnight, page_number, parameters_form, tell
+from web.views.common import MOST_COUNTED, MOST_OFFERED, Editor, is_htmx, midnight, page_number, parameters_form, tell, unknown_filters
 from web.views.run_with import answer_run_with, run_with_page
 
 blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
 
 PAGE_SIZE = 50
+FILTERS = ("q", "job", "template", "by", "from", "to", "status", "page")
 MOST_AGAIN = 100  # runs that are repeated at once
 TRIGGERS = {
     Trigger.SCHEDULE: say("Schedule"),
@@ -82,6 +83,7 @@ def list_executions() -> str:
         days=[(on, list(rows)) for on, rows in groupby(page.items, key=lambda row: local(row.queued_at).date())],
         today=local(services().clock.now()).date(),
         failures=FAILURES,
+        unknown=unknown_filters(FILTERS),
     )
 
 

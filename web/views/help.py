@@ -15,7 +15,7 @@ from app.errors import NotFound
 from app.validation.words import DEFAULT_LOCALE
 from templates_lib.messages import say
 from web.filters.texts import markdown
-from web.language import language
+from web.language import language, translated
 
 blueprint = Blueprint("help_pages", __name__, url_prefix="/help")
 
@@ -25,6 +25,22 @@ SECTIONS = (
     ("how-to", say("How to")),
     ("reference", say("Reference")),
     ("explanation", say("Background")),
+)
+# The titles of topics that are not translated: lists show them in the viewer's language.
+TITLES = (
+    say("Architecture"),
+    say("Command line"),
+    say("Dynamic values"),
+    say("Glossary"),
+    say("Log events"),
+    say("REST"),
+    say("Secure an installation"),
+    say("Settings"),
+    say("The form generator"),
+    say("The life of an execution"),
+    say("What Jobwright promises, and the test that tries to break it"),
+    say("Who may do what"),
+    say("Write a template of your own"),
 )
 # The help topic of a page, by the beginning of its address.
 TOPICS = (
@@ -60,7 +76,7 @@ _LINK = re.compile(r"\[([^\]\n]+)\]\(([^)#:/\s][^)#:\s]*)(#[^)]*)?\)")  # to ano
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One page of the help, in the language that it is in; links in its text lead to other topics."""
+    """One page of the help; links in its text lead to other topics. The title is in the viewer's language, `language` that of the text."""
 
     name: str  # "how-to/operate"
     title: str
@@ -79,7 +95,8 @@ def topics_in(wanted: str) -> dict[str, Topic]:
             text = (translation if translation.exists() else path).read_text("utf-8")
             heading, name = _HEADING.search(text), f"{folder}/{path.stem}"
             linked = _LINK.sub(partial(_linked, folder), _with_headings(text))
-            by_name[name] = Topic(name, heading[1] if heading else path.stem, linked, spoken)
+            title = heading[1] if heading else path.stem
+            by_name[name] = Topic(name, title if spoken == wanted else translated(title, wanted), linked, spoken)
     return by_name
 
 

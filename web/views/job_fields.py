@@ -35,14 +35,11 @@ _HELP: Mapping[str, Said] = {
     "priority": say("If many runs wait, 10 starts first and 1 last."),
     "pause_after_failures": say("0 means that the job never pauses itself."),
     "retry_delay_seconds": say("Before the first retry."),
-    "max_delay_seconds": say("Delays never become longer than this."),
+    "max_delay_seconds": say("The longest wait between two retries."),
     "policy": say("Applies to runs that no node could start in time."),
-    "max_catch_up": say("Applies only if you choose to run each of them."),
+    "max_catch_up": say("Only if every missed time is run."),
     "max_instances": say("More than 1 is possible only with “Run both at the same time”."),
-    "depends_on": say(
-        "The job also runs when all of these jobs have ended with the chosen outcome. "
-        "It then waits until all of them have ended this way again."
-    ),
+    "depends_on": say("The job also runs each time all of these jobs have finished with the chosen outcome."),
     "notifications": say("Separate addresses with commas. A failure is a failed, timed-out or missed run."),
 }
 _INNER_HELP: Mapping[tuple[str, str], Said] = {
@@ -69,9 +66,9 @@ _LOOKS: Mapping[str, Mapping[str, Any]] = {
     "max_delay_seconds": {"x-order": 3, "x-widget": "duration", "x-width": "third"},
     "backoff": {"x-order": 4, "x-width": "half"},
     "retry_on": {"x-order": 5, "x-width": "half", "x-widget": "checkboxes", "uniqueItems": True},
-    "policy": {"x-width": "third"},
-    "grace_seconds": {"x-widget": "duration", "x-width": "third"},
-    "max_catch_up": {"x-width": "third"},
+    "policy": {"x-width": "full"},
+    "grace_seconds": {"x-widget": "duration", "x-width": "half"},
+    "max_catch_up": {"x-width": "half"},
     "max_instances": {"x-width": "half"},
     "runs": {"x-width": "third"},
     "seconds": {"x-widget": "duration", "x-width": "third"},

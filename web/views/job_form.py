@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
-from app.errors import FieldError, ValidationFailed
+from app.errors import FieldError, NotFound, ValidationFailed
 from app.execution.figures import Figures
 from app.jobs.body import as_request, without_secrets
 from app.jobs.model import Job, JobDefinition, to_plain
@@ -14,6 +15,7 @@ from app.jobs.policy_presets import PolicyPreset, matching, presets
 from app.jobs.reading import load_definition
 from app.jobs.registered import LOCKED_FIELDS
 from app.jobtemplates.entry import TemplateVersion
+from app.jobtemplates.presets import without_secrets as without_secrets_of_form
 from app.triggers import CronTrigger
 from app.validation.together import beside
 from app.validation.words import DEFAULT_LOCALE
@@ -23,9 +25,9 @@ from web.current import actor, services, viewer_zone
 from web.filters.job_words import titles_on_the_way
 from web.forms import ABSENT
 from web.forms.page.messages import SummaryLine
-from web.language import translated
+from web.language import language, translated
 from web.schedule_parts.cron import PRESET
-from web.views.beginnings import Beginning, only_connections, presets_of, recent_jobs
+from web.views.beginnings import Beginning, beginning, only_connections, presets_of, recent_jobs
 from web.views.common import CHECK, Editor, Pairs, parameters_form
 from web.views.job_fields import (
     AFTER_FIELDS,
@@ -44,6 +46,10 @@ PARTS = (DETAILS, PARAMETERS, AFTER, NOTIFY, POLICIES)
 # Where the values of a part stand in the body of a job, and the fields of the body that it holds.
 _PLACE = {DETAILS: "", PARAMETERS: "/parameters", AFTER: "", NOTIFY: "/notifications", POLICIES: ""}
 _FIELDS = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), AFTER: AFTER_FIELDS, NOTIFY: NOTIFY_FIELDS, POLICIES: POLICY_FIELDS}
+BEGIN = "begin"  # begins the action of a button that fills in the parameters of another job or a preset; what to copy follows
+BEGUN = "begun"  # the field with what the parameters were filled in from last
+# The place of the help topic how-to/operate that says how to set up mail, by language.
+MAIL_HELP = {"en": "mail-about-outcomes", "de": "e-mail-nach-einem-lauf"}
 USE_PRESET = "preset"  # begins the action of a button that fills in the policies of a preset; its name follows
 
 
@@ -52,7 +58,8 @@ class JobForm:
     """One page's worth of form; `body` is what the service is given, `errors` what keeps it from being sent.
 
     `job` is the one that is edited, `like` the one that a new one is made after: without its name and its secrets. `begin` are
-    parameters that a new one begins with. `schedule` are the posted fields of the schedule; empty for a page that was only asked for.
+    parameters that a new one begins with. `begun` says what these were copied from, in the words of the
+    address. `schedule` are the posted fields of the schedule; empty for a page that was only asked for.
     """
 
     entry: TemplateVersion
@@ -63,6 +70,7 @@ class JobForm:
     errors: tuple[FieldError, ...] = ()
     pressed: str | None = None
     policies_open: bool = False
+    begun: str = ""
     parts: dict[str, Editor] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,6 +112,7 @@ class JobForm:
                 part.read(pairs)
         form.pressed = next((part.pressed for part in form.parts.values() if part.pressed), PRESET if PRESET in dict(pairs) else None)
         form._use_preset()
+        form._use_beginning()
         form.policies_open = form.parts[POLICIES].pressed is not None
         if form.pressed == CHECK:  # one of the whole page, whichever part it was posted with
             for part in form.parts.values():
@@ -158,6 +167,36 @@ class JobForm:
             value = part.submission.value if part.submission and not part.submission.errors else part.stored
             self.parts[POLICIES] = Editor(policies_form(locked=self.locked), preset.applied(value), POLICIES, pressed=part.pressed)
 
+    def _use_beginning(self) -> None:
+        """Fills in the parameters of another job or a preset if its button was pressed. What was typed into other fields stays, except
+        what an earlier press has filled in."""
+        part = self.parts[PARAMETERS]
+        action, _, asked = (part.pressed or "").partition(" ")
+        if action != BEGIN or self.job is not None:
+            return
+        copied = beginning(self.entry, dict(parse_qsl(asked)), of_job=False)
+        if copied is ABSENT:
+            return
+        typed = part.submission.value if part.submission else ABSENT
+        schema = self.entry.parameters_schema
+        typed = without_secrets_of_form(schema, typed) if isinstance(typed, Mapping) else {}
+        kept = {name: value for name, value in typed.items() if name not in copied and value != self._begun_with(name)}
+        values = {**kept, **copied}
+        form = parameters_form(schema, new_connections=True)
+        self.parts[PARAMETERS] = Editor(form, values, PARAMETERS, pressed=part.pressed, fresh=True)
+        self.begun = asked
+
+    def _begun_with(self, name: str) -> Any:
+        """Returns what the form held in a parameter before a person typed: from an earlier beginning, else the default."""
+        try:
+            before = beginning(self.entry, dict(parse_qsl(self.schedule.get(BEGUN, ""))), of_job=False)
+        except NotFound:
+            before = ABSENT
+        before = self._begun() if before is ABSENT else before
+        member = self.entry.parameters_schema.get("properties", {}).get(name, {})
+        default = member.get("default", ABSENT) if isinstance(member, Mapping) else ABSENT
+        return before.get(name, default) if isinstance(before, Mapping) else default
+
     def _presets(self) -> Sequence[PolicyPreset]:
         return () if self.locked else presets(_policies(_defaults(self.entry.type)))
 
@@ -202,6 +241,8 @@ class JobForm:
             "after": drawn[AFTER].controls,
             "notifications": drawn[NOTIFY].controls,
             "mail_problem": services().outlook.mail_problem(),
+            "mail_is_named": bool(services().settings.notify_connection),
+            "mail_help": MAIL_HELP[language()],
             "policies": drawn[POLICIES].controls,
             "locked": services().parameters.shown(self.job) if self.job is not None and self.locked else None,
             "policy_presets": self._presets(),
@@ -228,9 +269,8 @@ class JobForm:
             "job": self.job,
             "version": self.schedule.get("version") or (self.job.version if self.job else ""),
             "note": services().catalogue.standing(self.entry.type).note,
-            "beginnings": None
-            if shown
-            else {say("Presets"): presets_of(self.entry), say("Values of another job"): recent_jobs(self.entry)},
+            "begun": self.begun or self.schedule.get(BEGUN, ""),
+            "beginnings": None if shown else self._beginnings(),
         }
 
     def _beginnings(self) -> dict[str, list[Beginning]]:

@@ -16,13 +16,14 @@ from templates_lib.messages import counted, say, say_many
 from web.current import actor, preference, services
 from web.forms.names import small_number
 from web.language import sentences
-from web.views.common import is_refused, job_filter, page_number, tell
+from web.views.common import is_refused, job_filter, page_number, tell, unknown_filters
 from web.views.job_rows import job_rows
 from web.views.moments import TAKE, pause_shortcuts, read_moment, taken
 
 blueprint = Blueprint("job_list_pages", __name__, url_prefix="/jobs")
 
 PAGE_SIZE = 25
+FILTERS = ("q", "template", "state", "last", "tag", "group", "owner", "sort", "page")
 LAST_RUNS = (Status.SUCCESS, Status.FAILED, Status.TIMEOUT, Status.CANCELLED)
 SORT_WORDS = (
     ("name", say("Name")),
@@ -66,6 +67,7 @@ def list_jobs() -> str:
         good_news=GOOD_NEWS,
         set_filters=sum(bool(args.get(name)) for name in ("q", "template", "state", "last", "tag", "group", "owner")),
         listing=_listing(),
+        unknown=unknown_filters(FILTERS),
     )
 
 

@@ -159,7 +159,7 @@ def _groups(query: str, *, changed: bool) -> list[tuple[str, list[dict[str, Any]
 def _setting(item: Field[Any]) -> dict[str, Any]:
     """Returns a setting with its value, which is masked if it is a secret, and whether it differs from the default."""
     value, secret = getattr(services().settings, item.name), item.metadata["secret"]
-    shown = (MASK if value else "") if secret else value
+    shown = (MASK if value else "") if secret else int(value) if isinstance(value, float) and value.is_integer() else value
     told = {"name": item.metadata["name"], "text": item.metadata["text"], "value": shown, "set": value != item.default}
     return {**told, "duration": _duration(item.name, value)}
 

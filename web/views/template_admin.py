@@ -15,11 +15,13 @@ from app.jobtemplates.derived import compose, problems
 from app.jobtemplates.entry import TemplateVersion
 from app.jobtemplates.service import STANDING_SCHEMA
 from app.mongo import Document
+from app.validation.pointer import keys_of
 from templates_lib.messages import Said, counted, joined, said, say, say_many
 from web.current import actor, services
 from web.forms import ABSENT
 from web.forms.page.messages import SummaryLine
 from web.forms.render import Presented
+from web.forms.values import from_name
 from web.views.common import CHECK, Editor, form_of, is_refused, live_options, parameters_form, posted, posted_version, tell
 
 blueprint = Blueprint("template_admin", __name__, url_prefix="/templates")
@@ -119,8 +121,18 @@ def _for_form(definition: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_FILE_FIELDS = {
+    "jobwright_template": say("Format"),
+    "type": say("Type"),
+    "base": say("Base template"),
+    "base_version": say("Version of the base template"),
+    "definition": say("Definition"),
+    "signature": say("Signature"),
+}
+
+
 def _first(base: TemplateVersion) -> dict[str, Any]:
-    return {"name": "", "description": base.description, "category": base.category, "icon": base.icon}
+    return {"name": "", "description": base.description, "category": base.category, "icon": base.icon, "parameters": {}}
 
 
 def _saved(base: TemplateVersion, editor: Editor, row: Document | None, kind: str, save: Any, prefix: str = "") -> Any:
@@ -315,14 +327,29 @@ def bring() -> Any:
         return _import_page("", None, [say("The file is not a text in UTF-8")]), 422
     except ValidationFailed as failed:
         return _import_page(
-            text, None, [joined((error.pointer or say("The file"), error.message), " ") for error in failed.errors]
+            text, None, [joined((_file_field(error.pointer), error.message), " ") for error in failed.errors]
         ), failed.status
     tell("Imported as a draft. Check it, then publish it.")
     return redirect(url_for(".publish", kind=row["_id"]))
 
 
 def _import_page(text: str, template: Any, problems: Iterable[str] = ()) -> str:
-    return render_template("template_import.html", text=text, template=template, problems=list(problems), key=services().sharing.key)
+    return render_template(
+        "template_import.html",
+        text=text,
+        template=template,
+        problems=list(problems),
+        errors=[(_file_field(error.pointer), error.message) for error in template.errors] if template else [],
+        key=services().sharing.key,
+    )
+
+
+def _file_field(pointer: str) -> Said:
+    """Returns the title of a field of an exported template: "Definition › Name" for `/definition/name`."""
+    if not pointer:
+        return say("The file")
+    first, *others = keys_of(pointer)
+    return joined((_FILE_FIELDS.get(first, from_name(first)), *map(from_name, others)), " › ")
 
 
 # -- presets -----------------------------------------------------------------------------------------------------------

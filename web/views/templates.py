@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ blueprint = Blueprint("templates_pages", __name__, url_prefix="/templates")
 
 JOBS_SHOWN = 50
 PARAMETERS_HEADING = "## Parameters"  # of a help text that describes the parameters itself
+_PARAMETER_TABLE = re.compile(rf"^{PARAMETERS_HEADING}\n\n(?:\|.*\n)+\n?", re.MULTILINE)
 NOT_SHOWN = {"secret"}  # kinds of connections that hold a value and lead nowhere
 
 
@@ -87,6 +89,16 @@ def help_of(entry: TemplateVersion, rows: Iterable[ParameterRow]) -> str:
     return text
 
 
+def without_parameters(text: str) -> str:
+    """Returns the help of a template without its table of parameters, for a page that shows them in another language."""
+    table = _PARAMETER_TABLE.search(text)
+    if table is None:
+        return text
+    after = text[table.end() :]
+    heading = f"{PARAMETERS_HEADING}\n\n" if after and not after.startswith("#") else ""
+    return text[: table.start()] + heading + after
+
+
 def parameter_rows(schema: Mapping[str, Any]) -> list[ParameterRow]:
     """Returns the parameters of a template as its form names them, in the order of the form."""
     told = in_language(schema)
@@ -131,6 +143,6 @@ def show(kind: str) -> str:
         behind=services().directory.versions_of(kind) if manages else {},
         needs=connections_needed(entry.parameters_schema),
         parameters=parameters if is_foreign or PARAMETERS_HEADING not in entry.help_text else [],
-        help_text=help_of(entry, parameters),
+        help_text=without_parameters(entry.help_text) if is_foreign else help_of(entry, parameters),
         help_is_foreign=is_foreign,
     )

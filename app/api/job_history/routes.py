@@ -147,8 +147,8 @@ def _errors_of_bulk(body: Any, _: Sequence[FieldError]) -> Sequence[FieldError]:
         except InstantRefused as error:
             errors.append(FieldError("/until", str(error)))
     if body.get("dry_run") is not True and isinstance(body.get("action"), str):
-        texts = {name: body.get(name, "") if isinstance(body.get(name, ""), str) else " " for name in ("reason", "tag")}
-        errors += lacking(body["action"], **texts)
+        tag = body.get("tag", "") if isinstance(body.get("tag", ""), str) else " "
+        errors += lacking(body["action"], tag=tag)
     return errors
 
 

@@ -131,8 +131,8 @@ def test_other_bodies_tell_all_at_once(api: Api, services: Services, super_admin
     api("POST", "/api/admin/calendars", {"name": "days", "timezone": "UTC", "weekly": [{"days": ["sat"], "from": "00:00", "to": "12:00"}]})
     api("POST", "/api/admin/connections", {"name": "Shop", "kind": "mongodb", "settings": {"uri": "mongodb://x", "database": "d"}})
     cases: list[tuple[str, str, Any, set[str]]] = [
-        ("POST", f"{JOBS}/{job}/pause", {"reason": " ", "until": "2020-01-01T00:00:00Z", "foo": 1}, {"/reason", "/until", "/foo"}),
-        ("POST", f"{JOBS}/{job}/pause", {"until": "2020-01-01"}, {"/reason", "/until"}),
+        ("POST", f"{JOBS}/{job}/pause", {"reason": 5, "until": "2020-01-01T00:00:00Z", "foo": 1}, {"/reason", "/until", "/foo"}),
+        ("POST", f"{JOBS}/{job}/pause", {"until": "2020-01-01"}, {"/until"}),
         ("POST", f"{JOBS}/{job}/backfill", {"to": "2099-01-01T00:00:00Z", "dry_run": 5, "foo": 1}, {"/from", "/to", "/dry_run", "/foo"}),
         (
             "POST",
@@ -141,7 +141,7 @@ def test_other_bodies_tell_all_at_once(api: Api, services: Services, super_admin
             {"/parameters/seconds", "/parameters/no", "/foo"},
         ),
         ("POST", f"{JOBS}/{job}/clone", {"name": "one", "enabled": 5, "foo": 1}, {"/name", "/enabled", "/foo"}),
-        ("POST", f"{JOBS}/bulk", {"action": "pause", "job_ids": [], "until": "x", "foo": 1}, {"/job_ids", "/until", "/foo", "/reason"}),
+        ("POST", f"{JOBS}/bulk", {"action": "pause", "job_ids": [], "until": "x", "foo": 1}, {"/job_ids", "/until", "/foo"}),
         (
             "POST",
             "/api/admin/connections",

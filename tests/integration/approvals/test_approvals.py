@@ -473,7 +473,9 @@ def test_on_the_pages_an_admin_asks_and_a_super_admin_decides(
     run = re.search(r'href="(/executions/[\w-]+)"', done)
     assert run is not None
     assert browser_client.get(run[1]).status_code == 200
-    assert browser_client.post(f"{where}/refuse", data={"csrf_token": csrf(done)}).status_code == 409
+    late = browser_client.post(f"{where}/refuse", data={"csrf_token": csrf(done)})
+    assert (late.status_code, late.headers["Location"]) == (303, where)
+    assert "This request is closed already" in browser_client.get(where).get_data(as_text=True)
     for state_name in ("pending", "approved", "refused", "withdrawn", "expired", "failed", "all", "x"):
         assert browser_client.get(f"/approvals?state={state_name}").status_code == 200
 
@@ -501,3 +503,29 @@ def test_a_preview_is_shown_once_it_is_there(
     assert "hx-get" not in page
     assert executions.count_documents({}) == 0
     assert "1,523" in browser_client.get(f"/approvals/{row['_id']}").get_data(as_text=True)
+
+
+def test_two_requests_for_one_name_warn_of_each_other_and_the_second_fails_on_its_own_page(
+    services: Services, admin: Actor, super_admin: Actor, browser_client: FlaskClient
+) -> None:
+    body = {"name": "Otto cleanup", "template_type": "database_cleanup"}
+    parameters = {"connection": "db", "collection": "c", "condition": {"a": 1}}
+    services.connections.create(super_admin, name="db", kind="mongodb", settings={"uri": "mongodb://127.0.0.1:1", "database": "x"})
+    first, second = (
+        asked(services, admin, lambda most=most: services.jobs.create(admin, {**body, "parameters": {**parameters, "max_deletes": most}}))
+        for most in (1, 2)
+    )
+    page = browser_client.get(f"/approvals/{second['_id']}").get_data(as_text=True)
+    assert f'href="/approvals/{first["_id"]}"' in page
+    assert "Other requests concern this job or its name." in page
+    services.approvals.approve(super_admin, first["_id"])
+    page = browser_client.get(f"/approvals/{second['_id']}").get_data(as_text=True)
+    assert f'href="/approvals/{first["_id"]}"' in page
+    where = f"/approvals/{second['_id']}"
+    answer = browser_client.post(f"{where}/approve", data={"csrf_token": csrf(page)})
+    assert (answer.status_code, answer.headers["Location"]) == (303, where)
+    failed = browser_client.get(where).get_data(as_text=True)
+    assert failed.count("Otto cleanup&#39;. Choose another name.") == 1
+    assert "/name" not in failed
+    assert 'id="related"' not in failed
+    assert 'id="related"' not in browser_client.get(f"/approvals/{first['_id']}").get_data(as_text=True)

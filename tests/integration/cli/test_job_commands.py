@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -128,6 +129,43 @@ def test_several_jobs_are_switched_and_a_wrong_name_stops_none(environment: dict
     with service.api() as api:
         events = api.get("/api/admin/audit-events", params={"action": "job.enable", "limit": 1}).json()["events"]
     assert events[0]["via"] == ("api" if "JOBWRIGHT_SERVER" in environment else "cli")
+
+
+def test_a_pause_says_until_when_and_a_resume_whether_there_was_one(environment: dict[str, str], service: Service) -> None:
+    job = "Daily job"
+    with service.api() as api:
+        body = {"name": job, "template_type": "test_scheduler", "schedule": {"type": "cron", "expression": "0 3 * * *"}}
+        job_id = api.post("/api/admin/scheduler-jobs", json=body).json()["job"]["id"]
+    assert jobwright(environment, "job", "resume", job, check=True).stdout == f"{job} is not paused.\n"
+    assert jobwright(environment, "job", "pause", job, check=True).stdout == f"Paused {job} until someone resumes it.\n"
+    assert jobwright(environment, "job", "resume", job, check=True).stdout == f"Resumed {job}.\n"
+    paused = jobwright(environment, "job", "pause", job, "--until", "tomorrow 8:00", "--reason", "the move", check=True)
+    assert re.fullmatch(rf"Paused {re.escape(job)} until \d{{4}}-\d\d-\d\d 08:00\.\n", paused.stdout)
+    until = json.loads(jobwright(environment, "job", "show", job, "--json").stdout)["job"]["paused"]["until"]
+    for_two_hours = jobwright(environment, "job", "pause", job, "--until", "2 h", check=True).stdout
+    assert for_two_hours != paused.stdout
+    sooner = json.loads(jobwright(environment, "job", "show", job, "--json").stdout)["job"]["paused"]
+    assert (sooner["until"] == until, sooner["reason"]) == (False, "")
+    late = jobwright(environment, "job", "pause", job, "--until", "yesterday")
+    assert (late.returncode, "must be in the future" in late.stderr) == (4, True)
+    with service.api() as api:
+        assert api.delete(f"/api/admin/scheduler-jobs/{job_id}").status_code == 200
+
+
+def test_ids_of_executions_are_completed_and_only_unended_ones_to_cancel(environment: dict[str, str]) -> None:
+    ended = json.loads(jobwright(environment, "job", "run", "Quick job", "--wait", "--json").stdout)["execution"]["id"]
+    running = jobwright(environment, "job", "run", "Slow job", check=True).stdout.strip()
+
+    def offered(command: str) -> set[str]:
+        asked = {"_JOBWRIGHT_COMPLETE": "bash_complete", "COMP_WORDS": f"jobwright execution {command} ", "COMP_CWORD": "3"}
+        return {line.removeprefix("plain,") for line in jobwright({**environment, **asked}).stdout.splitlines()}
+
+    try:
+        eventually(lambda: {ended, running} <= offered("show"))
+        eventually(lambda: running in offered("cancel"))
+        assert ended not in offered("cancel")
+    finally:
+        jobwright(environment, "execution", "cancel", running, check=True)
 
 
 def test_an_unknown_execution_and_an_unknown_job_end_with_3(environment: dict[str, str]) -> None:

@@ -122,6 +122,30 @@ def test_a_mail_that_cannot_be_sent_is_tried_again_and_then_given_up(house: Hous
         house.services.given_up.ask_again(super_admin, run, "notify")
 
 
+def test_a_mail_server_that_is_away_is_named_with_what_to_check(house: House, super_admin: Actor) -> None:
+    settings = {"host": "127.0.0.1", "port": 1, "security": "none", "sender": "jobs@example.com"}
+    house.services.connections.create(super_admin, name="Mail", kind="smtp", settings=settings)
+    run = house.end(failed())
+    assert house.deliveries.tick() == 0
+    owed = house.owed(run)
+    assert owed is not None
+    assert owed.error == "Nothing listens at 127.0.0.1:1 (connection refused). Check the host and port."
+    assert translated(owed.error, "de").startswith("Unter 127.0.0.1:1 lauscht kein Dienst")
+
+
+def test_recipients_whom_the_server_refuses_are_named(house: House, super_admin: Actor, tmp_path: Path) -> None:
+    told = {"notifications": {"on_failure": ["gone@example.com", "gone-too@example.com"]}}
+    house.job = house.services.jobs.update(super_admin, house.job.id, told)
+    with mail_server(Inbox(), tmp_path) as grant:
+        house.services.connections.create(super_admin, name="Mail", kind="smtp", settings=grant.settings)
+        run = house.end(failed())
+        assert house.deliveries.tick() == 0
+    owed = house.owed(run)
+    assert owed is not None
+    assert owed.error == "The mail server refused every recipient: gone@example.com, gone-too@example.com"
+    assert "hat alle Empfänger abgelehnt" in translated(owed.error, "de")
+
+
 def test_a_node_that_dies_while_sending_is_followed_by_another(house: House) -> None:
     run = house.end(failed())
     now = house.clock.now()

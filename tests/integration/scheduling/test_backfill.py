@@ -176,7 +176,7 @@ def test_on_the_page(browser_client: FlaskClient, services: Services, super_admi
     wrong = browser_client.post(f"/jobs/{job}/backfill", data={**filled, "from": "", "to": "one day"})
     assert (wrong.status_code, "2 fields need another value" in wrong.get_data(as_text=True)) == (422, True)
     assert browser_client.post(f"/jobs/{job}/backfill", data=filled).status_code == 302
-    assert "Backfill: 3 runs are left" in browser_client.get(f"/jobs/{job}").get_data(as_text=True)
+    assert "Backfill: 3 runs waiting" in browser_client.get(f"/jobs/{job}").get_data(as_text=True)
     assert browser_client.post(f"/jobs/{job}/backfill/cancel", data={"csrf_token": csrf(page)}).status_code == 302
     assert services.backfill_runs.waiting(super_admin, job) == 0
 

@@ -191,6 +191,33 @@ def test_the_trail_speaks_words_and_a_day_is_one_of_the_viewers(
     assert "No event matches" in text(browser_client.get("/audit?action=job.create&outcome=failed"))
 
 
+def test_the_trail_shows_changes_with_the_titles_of_fields_and_in_local_time(
+    browser_client: FlaskClient, services: Services, super_admin: Actor
+) -> None:
+    hourly = {"type": "cron", "expression": "0 * * * *"}
+    job, _ = services.jobs.create(super_admin, {"name": "j", "template_type": "test_scheduler", "schedule": hourly})
+    services.jobs.update(super_admin, job.id, {"parameters": {"log_lines": 3}}, version=1)
+    until = services.clock.now() + timedelta(days=1)
+    services.pausing.pause(super_admin, job.id, {"reason": "disks", "until": until.isoformat()})
+    services.connections.create(super_admin, name="Files", kind="file_store", settings={"path": "/tmp/x"})
+    changes = LexborHTMLParser(text(browser_client.get("/audit"))).css(".audit-table .diff")
+    titles = {node.text(strip=True) for change in changes for node in change.css("dt")}
+    assert "Log lines" in titles
+    assert not [title for title in titles if title.startswith("/")]
+    assert "+00:00" not in " ".join(change.text() for change in changes)
+
+
+def test_a_filter_that_a_list_does_not_know_is_told(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    services.jobs.create(super_admin, {"name": "j", "template_type": "noop"})
+    for path, known in (("/jobs", "last=failed"), ("/executions", "status=failed"), ("/audit", "action=job.create")):
+        odd = main_of(text(browser_client.get(f"{path}?{known}&colour=<b>&size=")))
+        assert "The address has a filter that this list does not know: colour. It is ignored." in odd
+        assert "does not know" not in text(browser_client.get(f"{path}?{known}&page=1" if path != "/audit" else f"{path}?{known}"))
+    assert "colour, size" in text(browser_client.get("/jobs?colour=1&size=2"))
+    assert "Save view" not in main_of(text(browser_client.get("/jobs?status=failed")))
+    assert "Save view" in main_of(text(browser_client.get("/jobs?state=on")))
+
+
 def test_settings_are_searched_and_only_changed_ones_shown(browser_client: FlaskClient) -> None:
     everything = LexborHTMLParser(text(browser_client.get("/system")))
     names = [node.text() for node in everything.css(".settings .name code")]
@@ -208,8 +235,8 @@ def test_a_long_time_in_a_setting_is_shown_as_a_duration(browser_client: FlaskCl
     rows = LexborHTMLParser(text(browser_client.get("/system"))).css(".settings tbody tr")
     values = {row.css("code")[0].text(): " ".join(row.css("td")[1].text(separator=" ").split()) for row in rows}
     grace = services.settings.kill_grace_seconds
-    assert (values["JOBWRIGHT_SESSION_IDLE_MINUTES"], values["DEFAULT_RETRY_DELAY"]) == ("120 2 h", "300 5 min")
-    assert values["JOBWRIGHT_KILL_GRACE_SECONDS"].removesuffix(" changed") == str(grace), "a few seconds need no other words"
+    assert (values["JOBWRIGHT_SESSION_IDLE_MINUTES"], values["DEFAULT_RETRY_DELAY"]) == ("120 (2 h)", "300 (5 min)")
+    assert values["JOBWRIGHT_KILL_GRACE_SECONDS"].removesuffix(" changed") == f"{grace:g}", "a few seconds need no other words"
 
 
 # -- blackout calendars -----------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def test_a_day_is_told_by_hour_and_outcome(browser_client: FlaskClient, services
     assert "7 executions" in last
     assert "66.7 % of runs succeeded" in last
     rows = [[cell.text() for cell in row.css("td")] for row in found.css(".last-day tbody tr")]
-    assert ["11:00", "3", "1 success, 1 skipped, 1 failed"] in rows
+    assert ["11:00", "3", "1 successful, 1 skipped, 1 failed"] in rows
     assert [len(chart.css("rect")) for chart in found.css(".last-day:has(#last-day) svg.hours")] == [5, 2], (
         "failures have a chart of their own"
     )
@@ -115,7 +115,7 @@ def test_what_runs_shows_how_long_it_will_take(browser_client: FlaskClient, serv
     ran(store, services, super_admin, typical, "running", START - timedelta(seconds=30))
     left = {one.execution.job_name: one.seconds_left for one in services.overview.running(super_admin)}
     assert left == {"counted": 90.0, "typical": 60.0}
-    assert "25 of 100" in section(page(browser_client, "/?live"), "Running now")
+    assert "25 %" in section(page(browser_client, "/?live"), "Running now")
 
 
 def test_the_page_of_maintenance_lists_what_still_runs(

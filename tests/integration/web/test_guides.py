@@ -23,7 +23,8 @@ from tests.conftest import START, csrf
 from tests.posting import text
 from tests.support import KEY
 from web.setup import STATIC
-from web.views.help import DOCS, TOPICS, topic_of, topics
+from web.views.help import DOCS, TOPICS, topic_of, topics, topics_in
+from web.views.job_form import MAIL_HELP
 
 MOST_BYTES = 60_000  # of our own styles and scripts together, compressed
 
@@ -55,6 +56,19 @@ def test_each_page_has_a_topic(path: str, topic: str) -> None:
 
 
 # -- palette ----------------------------------------------------------------------------------------------------------
+
+
+def test_titles_are_in_the_viewers_language() -> None:
+    english, german = topics_in("en"), topics_in("de")
+    same = {name for name, topic in german.items() if topic.title == english[name].title}
+    assert same <= {"reference/rest"}, "REST is called so in each language"
+    assert {topic.language for topic in german.values()} == {"en", "de"}
+
+
+@pytest.mark.parametrize("spoken", ["en", "de"])
+def test_the_form_of_a_job_leads_to_the_help_on_mail(browser_client: FlaskClient, spoken: str) -> None:
+    page = text(browser_client.get("/help/how-to/operate", headers={"Accept-Language": spoken}))
+    assert f'id="{MAIL_HELP[spoken]}"' in page
 
 
 def found(client: FlaskClient, query: str) -> list[tuple[str, str]]:

@@ -303,7 +303,7 @@ def test_rest_does_many_and_says_what_became_of_each(api: Api, services: Service
         {"action": "disable"},
         {"action": "disable", "filter": {}, "job_ids": ["x"]},
         {"action": "shred", "filter": {}},
-        {"action": "pause", "filter": {}},
+        {"action": "pause", "reason": 5, "filter": {}},
         {"action": "tag", "filter": {}},
         {"action": "disable", "filter": {"$where": "1"}},
         {"action": "pause", "reason": "x", "until": "tomorrow", "filter": {}},

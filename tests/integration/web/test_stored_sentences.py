@@ -132,7 +132,7 @@ def test_why_an_approved_change_was_not_carried_out(
     with pytest.raises(Exception, match="already used"):
         services.approvals.approve(super_admin, asked["_id"])
     german = seen(browser_client, f"/approvals/{asked['_id']}", Accept_Language="de")
-    assert "wird schon von „clean“ verwendet" in german
+    assert "Der Name „clean“ ist schon vergeben." in german
     assert "is already used" in seen(browser_client, f"/approvals/{asked['_id']}")
     told = api("GET", f"/api/admin/approvals/{asked['_id']}").json["approval"]
     assert "is already used" in told["result"]["error"]

@@ -182,6 +182,15 @@ def test_a_file_is_looked_at_before_it_is_taken(browser_client: FlaskClient, der
     forged = {**json.loads(file), "base": "webhook_trigger"}
     refused = text(browser_client.post("/templates/import", data={"csrf_token": csrf(page), "file": json.dumps(forged)}), 422)
     assert "was changed after it was signed" in refused
+    other = {"csrf_token": csrf(page), "file": '{"nope": 1}'}
+    assert "The file is not an exported template" in text(browser_client.post("/templates/import", data=other), 422)
+    unsigned = {name: value for name, value in json.loads(file).items() if name != "signature"}
+    strange = {"csrf_token": csrf(page), "file": json.dumps({**unsigned, "base": "nothing"})}
+    told = text(browser_client.post("/templates/import", data=strange))
+    assert "Base template names &#39;nothing&#39;" in told
+    assert "/base" not in told.partition('id="found"')[2].partition("</section>")[0]
+    short = {"csrf_token": csrf(page), "file": json.dumps({name: value for name, value in unsigned.items() if name != "base_version"})}
+    assert "Version of the base template is required" in text(browser_client.post("/templates/import", data=short), 422)
     binary = {"csrf_token": csrf(page), "file": "", "upload": (io.BytesIO(b"\xff\xfe"), "x.json")}
     assert "not a text in UTF-8" in text(browser_client.post("/templates/import", data=binary), 422)
 
@@ -212,3 +221,46 @@ def test_presets_are_saved_from_the_form_and_begin_another(browser_client: Flask
     for row in services.presets.of(super_admin, "test_scheduler"):
         browser_client.post(f"/templates/test_scheduler/presets/{row['_id']}/delete", data={"csrf_token": csrf(page)})
     assert services.presets.of(super_admin, "test_scheduler") == []
+
+
+def test_values_of_another_job_keep_what_was_typed(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    parameters = {"message": "From a job"}
+    job, _ = services.jobs.create(super_admin, {"name": "other", "template_type": "test_scheduler", "parameters": parameters})
+    address = "/jobs/new?template=test_scheduler"
+    assert f'value="begin recent={job.id}"' in text(browser_client.get(address))
+    typed = {"d.mname": "typed by hand", "s.type": "cron", "s.expression": "7 7 * * *", "p.action": f"begin recent={job.id}"}
+    page = text(post(browser_client, address, **typed))
+    assert 'value="typed by hand"' in page
+    assert 'value="7 7 * * *"' in page
+    assert 'value="From a job"' in page
+    assert f'name="begun" value="recent={job.id}"' in page
+
+
+def test_what_was_copied_before_does_not_stay(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    def preset(name: str, value: dict[str, Any]) -> str:
+        services.presets.save(super_admin, "test_scheduler", name, value, shared=False)
+        rows = services.presets.of(super_admin, "test_scheduler")
+        return str(next(row["_id"] for row in rows if row["name"] == name))
+
+    slow, plain = preset("slow", {"message": "Slow", "log_lines": 77}), preset("plain", {"message": "Plain"})
+    address = "/jobs/new?template=test_scheduler"
+    first = text(post(browser_client, address, **{"p.action": f"begin preset={slow}"}))
+    assert 'value="77"' in first
+    changed = {"p.mmemory_mb": "5", "p.action": f"begin preset={plain}"}
+    pairs = [(name, value) for name, value in fields_of(first) if name not in changed]
+    second = text(browser_client.post(address, data=_multi([*pairs, *changed.items()])))
+    assert 'value="Plain"' in second
+    assert 'value="77"' not in second, "of the first preset"
+    assert 'value="5"' in second, "typed by a person"
+
+
+def test_a_page_in_german_has_one_table_of_parameters(browser_client: FlaskClient) -> None:
+    german = {"Accept-Language": "de"}
+    page = LexborHTMLParser(text(browser_client.get("/templates/report_generation", headers=german)))
+    assert page.css_first(".parameter-help") is not None
+    tables = [table.text() for table in page.css(".prose table")]
+    assert tables, "the other tables stay"
+    assert not any("parameter" in table.splitlines() or "intro" in table for table in tables)
+    english = LexborHTMLParser(text(browser_client.get("/templates/report_generation", headers={"Accept-Language": "en"})))
+    assert any("intro" in table.text() for table in english.css(".prose table"))
+    assert english.css_first(".parameter-help") is None

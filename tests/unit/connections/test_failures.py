@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import paramiko
 import pytest
-from pymongo.errors import AutoReconnect, ConfigurationError, OperationFailure, ServerSelectionTimeoutError
+from pymongo.errors import AutoReconnect, BulkWriteError, ConfigurationError, OperationFailure, ServerSelectionTimeoutError
 
 from app.connections import trying
 from templates_lib.base import TemplateError
@@ -68,6 +68,32 @@ CASES: list[tuple[Exception, str]] = [
     (TemplateError("Database 'x' is off limits", permanent=True), "Database 'x' is off limits"),
     (ValueError("first line\nsecond line"), "The connection to db.example.com:27017 failed: first line"),
 ]
+
+
+REFUSAL = "PlanExecutor error during aggregation :: caused by :: Failed to parse number 'n/a' in $convert"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OperationFailure(f"{REFUSAL}, full error: {{'ok': 0.0}}", 241, {"errmsg": REFUSAL}), "Failed to parse number 'n/a' in $convert"),
+        (OperationFailure("unknown operator: $x, full error: {'ok': 0.0}", 2), "unknown operator: $x"),
+        (OperationFailure("Executor error during find command: shop.orders :: caused by :: Sort needs too much memory."), "Sort needs too"),
+        (BulkWriteError({"writeErrors": [{"errmsg": "E11000 duplicate key error"}]}), "E11000 duplicate key error"),
+        (OperationFailure(""), "OperationFailure"),
+    ],
+)
+def test_a_refusal_of_mongodb_is_in_the_words_of_the_server(error: Exception, words: str) -> None:
+    told = failures.server_words(error)
+    assert told.startswith(words)
+    assert not told.endswith(".")
+
+
+def test_a_long_refusal_of_mongodb_ends_with_a_whole_word() -> None:
+    words = "word " * 200
+    told = failures.server_words(OperationFailure(words, 2, {"errmsg": words}))
+    assert len(told) <= failures.MOST_SERVER_WORDS
+    assert told.endswith("word …")
 
 
 @pytest.mark.parametrize(("error", "words"), CASES, ids=lambda value: value[:40] if isinstance(value, str) else type(value).__name__)

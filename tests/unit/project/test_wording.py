@@ -45,6 +45,18 @@ def test_german() -> None:
     assert _report(wording.in_german(), GERMAN) == []
 
 
+def test_german_help_names_buttons_and_fields_as_pages_do() -> None:
+    said = {wording.with_gaps(text.words) for text in wording.in_german() if text.file.endswith(".po")}
+    labels = [(text.file, label) for text in wording.in_german() if text.file.endswith(".md") for label in wording.labels(text.words)]
+    assert len(labels) > 40
+    assert [f"{file}: {label}" for file, label in labels if not any(wording.with_gaps(label) in words for words in said)] == []
+
+
+def test_a_label_is_found_and_its_values_are_gaps() -> None:
+    assert wording.labels("**Name.** Wählen Sie *Jetzt starten* oder *02:17 verwenden*, nicht `*`.") == ["Jetzt starten", "02:17 verwenden"]
+    assert wording.with_gaps("%(time)s verwenden") == wording.with_gaps("02:17 verwenden") == wording.with_gaps("{time:%H:%M} verwenden")
+
+
 def test_a_number_beside_a_plural_has_a_sentence_for_one() -> None:
     texts = [text for text, many in wording.sentences() if not many]
     assert [f"{text.file}:{text.line}: {problem}" for text in dict.fromkeys(texts) for problem in wording.glued(text.words)] == []

@@ -159,6 +159,16 @@ def glued(sentence: str) -> list[str]:
     return [f"{match[0]!r} → a sentence for one and one for many (ngettext, say_many)"] if match else []
 
 
+def labels(line: str) -> list[str]:
+    """Returns what a line of a document names in *italics*: buttons, fields and notices of pages."""
+    return re.findall(r"(?<![*\w`])\*(?![*\s`])([^*`]+)(?<!\s)\*(?!\*)", line)
+
+
+def with_gaps(text: str) -> str:
+    """Returns a text with a gap for each value in it."""
+    return re.sub(r"%\(\w+\)s|\{[^}]*\}|\d+(?::\d+)?", "…", text)
+
+
 # -- where texts stand -----------------------------------------------------------------------------------------------
 
 

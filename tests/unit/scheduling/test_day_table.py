@@ -94,3 +94,11 @@ def test_many_due_times_are_told_by_quarters_of_an_hour(expression: str, days: i
     times = due_times(CronTrigger(expression=expression), begin, begin + timedelta(days=days))
     assert (times.count, len(times.spans)) == (count, spans)
     assert all(bool(length) is (count > MOST_TIMES) for _, length in times.spans)
+
+
+def test_the_rest_of_a_day_names_the_same_jobs_as_a_whole_day() -> None:
+    begin = datetime(2026, 11, 29, 23, 1, tzinfo=UTC)  # one due time of the day is left
+    plans = [planned(CronTrigger(expression="5 * * * *"), name="hourly"), planned(CronTrigger(expression="30 23 * * *"), name="nightly")]
+    hours = due_by_hour(plans, begin, begin + timedelta(days=2), ZoneInfo("UTC"))
+    assert {named.name for hour in hours.values() for named in hour.named} == {"nightly"}
+    assert hours[datetime(2026, 11, 29, 23, tzinfo=UTC)].count == 2

@@ -64,6 +64,8 @@ def test_triggers_in_words(trigger: Trigger, words: str) -> None:
         (CronTrigger(expression="0 2 * * 0"), "Um 02:00, nur am Sonntag"),
         (CronTrigger(expression="0 0 13 * 5"), "Um 00:00, am 13. Tag des Monats, oder am Freitag"),
         (CronTrigger(expression="0 0 1,15 * *"), "Um 00:00, am 1. und 15. Tag des Monats"),
+        (CronTrigger(expression="15 * * * *"), "Jede Stunde bei Minute 15"),
+        (CronTrigger(expression="0-59/10 0-23/2 * * *"), "Alle 10 Minuten, alle 2 Stunden"),
         (CronTrigger(expression="1-59/15 * * * *"), "Alle 15 Minuten ab Minute 1"),
         (CronTrigger(expression="5-50/5 * * * *"), "Alle 5 Minuten von Minute 5 bis 50"),
         (CronTrigger(expression="3-59/10 * * * * *"), "Alle 10 Sekunden ab Sekunde 3"),

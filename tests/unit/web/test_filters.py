@@ -9,7 +9,7 @@ import pytest
 from app.clock import SystemClock
 from app.jobs.model import Schedule
 from app.triggers import CronTrigger, IntervalTrigger, Trigger
-from web.filters.times import relative, schedule_words, seconds
+from web.filters.times import relative, rough_time, schedule_words, seconds
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,11 @@ def test_durations() -> None:
 )
 def test_a_time_of_day_has_its_time_zone(trigger: Trigger, words: str) -> None:
     assert schedule_words(Schedule(trigger=trigger)) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.2, "1 s"), (8.4, "8 s"), (41.1, "40 s"), (59.9, "1 min"), (250, "4 min"), (3_590, "1 h"), (8_000, "2 h 15 min")],
+)
+def test_an_estimate_is_no_more_exact_than_it_can_be(value: float, words: str) -> None:
+    assert rough_time(value) == words

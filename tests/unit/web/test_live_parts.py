@@ -30,3 +30,9 @@ def test_the_rule_finds_an_element_that_replaces_itself() -> None:
     itself = """<div id="effect" hx-post="{{ '>' }}" hx-trigger="change from:#until" hx-target="this" hx-swap="outerHTML">"""
     assert len(lost_changes(itself)) == 1
     assert lost_changes(itself.replace('"this"', '"#inner"')) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_element_aborts_its_own_question(page: Path) -> None:
+    """The last change waits for the answer before it: an aborted request is an error on the browser's console."""
+    assert "this:replace" not in page.read_text()

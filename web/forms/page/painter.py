@@ -159,7 +159,7 @@ class Painter:
         options = [(index, name, index == union.chosen) for index, name in zip(union.places, names, strict=True)]
         branch = union.branches[union.chosen]
         text = branch.get("description", "") if isinstance(branch, Mapping) else ""
-        words = self.words("alternative")
+        words = self.wording.choice(field)
         return BranchChoice(
             key=union.key,
             words=f"{words} {number}" if number else words,

@@ -115,6 +115,17 @@ class Wording:
         words = str(hinted) if hinted else self._words("add", item=self.lower(title)) if title else self._words("addEntry")
         return cut(words)
 
+    def add_group(self, field: Field, title: str) -> str:
+        """Returns the words of the switch that adds an optional object: those of the hint `x-add-text`, else "Include" with its title."""
+        hinted = self._drawer.hints(field).get("x-add-text")
+        return cut(str(hinted)) if hinted else self._words("setGroup", title=title)
+
+    def choice(self, field: Field) -> str:
+        """Returns the label of the choice between alternatives: the hint `x-choice-title`, else "Type of" with the title of the field."""
+        hinted, title = self._drawer.hints(field).get("x-choice-title"), _own_title(field) or field.title
+        words = str(hinted) if hinted else self._words("choiceOf", title=title) if title else self._words("alternative")
+        return cut(words)
+
     def entry(self, field: Field) -> str:
         """Returns what an entry is called: what its list calls it, else the title of its schema."""
         return cut(field.title or (field.view.words("title", Origin.PART) if field.view else "") or self._words("entry"))

@@ -73,11 +73,10 @@ _PAUSE_TITLES = {"/until": say("Until"), "/reason": say("Reason")}
 
 
 def _pause(job: Job, reason: str, until: datetime | None, errors: list[FieldError]) -> None:
-    """Pauses the job and says so on the next page. Raises ValidationFailed with `errors` and with what is wrong with the reason."""
+    """Pauses the job and says so on the next page. Raises ValidationFailed with `errors`, or with what is wrong with the reason."""
     if errors:
-        missing = [] if reason.strip() else [FieldError("/reason", "is required")]
-        raise ValidationFailed([*errors, *missing])
-    body = {"reason": reason, **({"until": until.isoformat()} if until else {})}
+        raise ValidationFailed(errors)
+    body = {"reason": reason.strip(), **({"until": until.isoformat()} if until else {})}
     services().pausing.pause(actor(), job.id, body)
     tell(say("Job {name} paused", name=job.definition.name), undo=url_for(".resume", job_id=job.id))
 

@@ -14,7 +14,7 @@ from app.instants import shifted
 from app.jobs.model import Job
 from templates_lib.messages import say, say_many
 from web.current import actor, services
-from web.filters.times import span_words
+from web.filters.times import rough_time
 from web.forms import ABSENT
 from web.forms.page.messages import SummaryLine
 from web.views.beginnings import chosen_beginning
@@ -121,7 +121,7 @@ def _last_outage(job: Job) -> tuple[datetime, datetime] | None:
 def _typical_time(job: Job, runs: int) -> str:
     """Returns how long so many runs of a job take together, in words; "" if none has succeeded yet."""
     median = Figures.of(services().history.latest(actor(), job.id)).median_seconds
-    return span_words(max(1, round(median * runs))) if median is not None and runs else ""
+    return rough_time(median * runs) if median is not None and runs else ""
 
 
 @blueprint.post("/<job_id>/backfill/cancel")

@@ -1,0 +1,88 @@
+"""Every link of the first pages of an installation leads to a page: while it is empty, with sample data, and after that was removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+from flask.testing import FlaskClient
+from pymongo import MongoClient
+from selectolax.lexbor import LexborHTMLParser
+
+from app.clock import ManualClock
+from app.config import Settings
+from app.factory import Store, build_services
+from app.jobtemplates.catalogue import Catalogue
+from app.services import Services
+from tests.conftest import csrf
+
+FIRST = (
+    "/",
+    "/jobs",
+    "/executions",
+    "/calendar",
+    "/templates",
+    "/approvals",
+    "/connections",
+    "/connections/new",
+    "/calendars",
+    "/users",
+    "/services",
+    "/audit",
+    "/maintenance",
+    "/system",
+    "/help",
+    "/account",
+    "/sample-data",
+)
+
+
+@pytest.fixture
+def services(store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue, mongod: str) -> Iterator[Services]:
+    yield build_services(replace(settings, sample_uri=mongod), store, clock=clock, catalogue=catalogue)
+    with MongoClient(mongod) as client:
+        for name in client.list_database_names():
+            if name.startswith("jobwright_sample_"):
+                client.drop_database(name)
+
+
+def followed(client: FlaskClient, pages: Sequence[str] = FIRST) -> dict[str, int]:
+    """Follows every link of the first pages. Returns the status of each address."""
+    wanted = set(pages)
+    for page in pages:
+        answer = client.get(page)
+        assert answer.status_code == 200, page
+        for link in LexborHTMLParser(answer.get_data(as_text=True)).css("a[href]"):
+            href = (link.attributes["href"] or "").partition("#")[0]
+            if href.startswith("?"):
+                href = page + href
+            if href.startswith("/"):
+                wanted.add(href)
+    return {href: client.get(href).status_code for href in sorted(wanted)}
+
+
+def broken(client: FlaskClient, pages: Sequence[str] = FIRST) -> dict[str, int]:
+    statuses = followed(client, pages)
+    assert len(statuses) > 2 * len(FIRST), "the pages have links"
+    return {href: status for href, status in statuses.items() if status not in {200, 302}}
+
+
+def test_no_link_of_the_first_pages_is_broken(browser_client: FlaskClient) -> None:
+    assert broken(browser_client) == {}
+    token = csrf(browser_client.get("/").get_data(as_text=True))
+    assert browser_client.post("/sample-data/create", data={"csrf_token": token}).status_code == 302
+    assert broken(browser_client) == {}
+    assert browser_client.post("/sample-data/remove", data={"csrf_token": token}).status_code == 302
+    lists = [page for page in FIRST if page != "/audit"]  # the audit trail names what is deleted, too
+    assert broken(browser_client, lists) == {}
+
+
+def test_a_new_connection_begins_with_its_kind(browser_client: FlaskClient) -> None:
+    page = LexborHTMLParser(browser_client.get("/connections/new?next=/jobs/new%3Ftemplate%3Dnoop").get_data(as_text=True))
+    links = [link.attributes["href"] for link in page.css("main .card a")]
+    assert "/connections/new?next=%2Fjobs%2Fnew%3Ftemplate%3Dnoop&kind=mongodb" in links
+    for link in links:
+        assert browser_client.get(str(link)).status_code == 200
+    assert browser_client.get("/connections/new?kind=").status_code == 200
+    assert browser_client.get("/connections/new?kind=ftp").status_code == 404

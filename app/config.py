@@ -421,7 +421,12 @@ class Settings:
         "Name of this installation, such as `Shop, production`. It is shown at sign-in, in the sidebar and in page titles.",
     )
     service_name: str = _var("SERVICE_NAME", "str", "jobwright", "Name of the service in the answer of /health")
-    public_url: str = _var("JOBWRIGHT_PUBLIC_URL", "str", "", "Address under which people reach Jobwright, for links in mails")
+    public_url: str = _var(
+        "JOBWRIGHT_PUBLIC_URL",
+        "str",
+        "",
+        "Address under which people and services reach Jobwright, for links in mails and for reports of services",
+    )
     allowed_hosts: tuple[str, ...] = _var(
         "JOBWRIGHT_ALLOWED_HOSTS",
         "hosts",

@@ -88,7 +88,7 @@ class NotSignedIn(JobwrightError):
 
 
 class SignatureRefused(NotSignedIn):
-    """A request to an inbound address whose signature is missing or does not hold."""
+    """A request to an inbound address, or a report of a service, whose signature is missing or does not hold."""
 
     title = "Signature not accepted"
 
@@ -127,6 +127,21 @@ class NotFound(JobwrightError):
     def __init__(self, kind: str, key: str) -> None:
         self.kind, self.key = kind, key
         super().__init__(say("There is no {kind} {key!r}", kind=said(kind), key=key))
+
+
+class UnknownReportAddress(NotFound):
+    """The token in the address of a report names no attempt."""
+
+    def __init__(self) -> None:
+        self.kind, self.key = "report address", ""
+        JobwrightError.__init__(self, say("No run has this address for reports"))
+
+
+class TooEarly(JobwrightError):
+    """The request overtook another one that it depends on; it will be accepted a moment later (RFC 8470, 5.2, has the status)."""
+
+    status = 425
+    title = "Too early"
 
 
 class Conflict(JobwrightError):

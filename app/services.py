@@ -29,6 +29,7 @@ from app.execution.logs import Logs
 from app.execution.overview import Overview
 from app.execution.previews import Previews
 from app.execution.runs import Runs
+from app.integrations.callbacks.reports import Callbacks
 from app.integrations.inbound.addresses import Addresses
 from app.integrations.inbound.reception import Reception
 from app.integrations.nats.bus import BusState
@@ -104,6 +105,7 @@ class Services:
     reception: Reception
     exchange: Exchange
     bulk: Bulk
+    callbacks: Callbacks
     runs: Runs
     previews: Previews
     backfill_runs: BackfillRuns

@@ -87,12 +87,10 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class CallbackAddress:
-    """Where another program reports about this attempt: `url` is the base address of the reports and contains the secret `token`. The
-    attempt must have ended by the `deadline` (ISO 8601)."""
+    """Where another program reports about this attempt: `url` is the base address of the reports and contains the secret `token`."""
 
     url: str
     token: str
-    deadline: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +124,9 @@ class RunContext:
     backfill, it is the due time of the run. `idempotency_key` is the same in each attempt of one execution. `files` is a folder for this
     attempt alone, which is removed after it. `allowed_hosts` are private hosts that outgoing calls may reach, as `host` or `host:port`.
     `own` describes what belongs to Jobwright itself; the functions that open connections refuse that. `triggered_by` and
-    `triggered_by_user` say what caused the execution, and who. `route` and `callback` are for templates that call a service (see
-    `JobTemplate.calls_service`): where the call goes, and where the service reports if the template returns Deferred. Each is None if there
-    is none.
+    `triggered_by_user` say what caused the execution, and who. The attempt is stopped after `timeout_seconds`. `route` and `callback` are
+    for templates that call a service (see `JobTemplate.calls_service`): where the call goes, and where the service reports if the template
+    returns Deferred. Each is None if there is none.
     """
 
     log: logging.Logger
@@ -141,6 +139,7 @@ class RunContext:
     own: Own = field(default_factory=Own)
     triggered_by: str = ""
     triggered_by_user: str | None = None
+    timeout_seconds: float = 3600.0
     route: Route | None = None
     callback: CallbackAddress | None = None
     report: ProgressSink = lambda done, total, note: None

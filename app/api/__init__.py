@@ -11,6 +11,7 @@ from app.api.approvals import routes as approvals
 from app.api.audit import routes as audit
 from app.api.base_schemas import ProblemOut
 from app.api.calendars import routes as calendars
+from app.api.callbacks import routes as callbacks
 from app.api.commands import routes as bus
 from app.api.compat.blueprint import register_error_response
 from app.api.compat.job_types import routes as job_types
@@ -58,6 +59,7 @@ RESOURCES = (
     template_moves,
     executions,
     outbox,
+    callbacks,
     connections,
     calendars,
     maintenance,

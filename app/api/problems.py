@@ -19,6 +19,7 @@ from app.errors import (
     LimitReached,
     StaleVersion,
     StoreUnavailable,
+    TooEarly,
     ValidationFailed,
 )
 from app.events import get_logger
@@ -69,6 +70,8 @@ def _of_jobwright_error(error: JobwrightError) -> Response:
     answer = problem(type_of(error), error.detail, status=error.status, **members)
     if isinstance(error, LimitReached) and error.retry_after_seconds is not None:
         answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, TooEarly):
+        answer.headers["Retry-After"] = "1"
     if isinstance(error, StoreUnavailable):
         answer.headers["Retry-After"] = "2"
     return answer

@@ -94,7 +94,7 @@ class History:
         return max(times, key=lambda passed: passed.last, default=None)
 
     def figures(self, actor: Actor, job_id: str, limit: int) -> dict[str, Any]:
-        """What the newest executions of a job come to: {executions, by_status, success, median_seconds, p95_seconds}."""
+        """What the newest executions of a job come to: {executions, by_status, success, median_seconds, p95_seconds, items}."""
         rows = self.latest(actor, job_id, limit)
         return {"executions": len(rows), "by_status": dict(Counter(row.status for row in rows)), **asdict(Figures.of(rows))}
 

@@ -14,6 +14,7 @@ from pymongo.errors import BulkWriteError
 from app.execution.filters import MOST_SEARCHED, ExecutionFilter, in_groups
 from app.mongo import ANY_DATE, Document, Records, is_only_duplicates
 from app.queue.execution import Execution, Outline
+from app.queue.items import ITEM_FIELDS
 from app.queue.model import FAILURES, RAN, Status, Trigger
 from app.queue.shape import EXECUTION
 from app.queue.store import COLLECTION, ENDED_VALUES, LIVE_VALUES
@@ -21,7 +22,7 @@ from app.queue.store import COLLECTION, ENDED_VALUES, LIVE_VALUES
 QUERY_TIME_MS = 5_000
 # What an Outline is read from: for strips of marks, for lists beside a job.
 MARK = dict.fromkeys(("status", "reason", "queued_at", "duration_seconds"), 1)
-BRIEF = {**MARK, **dict.fromkeys(("started_at", "completed_at"), 1)}
+BRIEF = {**MARK, **dict.fromkeys(("started_at", "completed_at", *ITEM_FIELDS), 1)}
 NAMED = {**BRIEF, **dict.fromkeys(("job_id", "job_name"), 1)}
 DECIDED = {**NAMED, "error.message": 1, "error.said": 1}
 DECIDED_VALUES = sorted({Status.SUCCESS, *FAILURES})

@@ -87,6 +87,10 @@ class LogStore:
             if not is_only_duplicates(error):
                 raise
 
+    def put(self, chunk: Document) -> None:
+        """Write a chunk in place of the one that has its number, if there is one."""
+        self._logs.replace_one({"_id": chunk["_id"]}, chunk, upsert=True)
+
     def remove(self, execution_ids: Sequence[str]) -> None:
         """Forget all lines of these executions."""
         self._logs.bulk_write([DeleteMany({"_id": _after(execution_id, "")}) for execution_id in execution_ids], ordered=False)

@@ -26,7 +26,7 @@ class Run:
     reused: bool = False  # the template lets a process run several attempts, one after the other
     stores: bool = False  # the template writes to file stores
     route: tuple[str, str] | None = None  # the address and the id of the instance of a service that it goes to
-    callback: tuple[str, str, str] | None = None  # the address of its reports, the token in that address, and its deadline (ISO 8601)
+    callback: tuple[str, str] | None = None  # the address of its reports, and the token in that address
 
     def start_message(self, *, files: str, own: Own, allowed_hosts: Sequence[str], begin_until: float = math.inf) -> Start:
         """Returns what the template is told.
@@ -48,6 +48,7 @@ class Run:
             begin_until=begin_until,
             triggered_by=self.attempt.triggered_by,
             triggered_by_user=self.attempt.triggered_by_user,
+            timeout_seconds=self.attempt.timeout_seconds,
             route=self.route,
             callback=self.callback,
         )

@@ -18,16 +18,21 @@ from app.factory.bus import build_bus
 from app.factory.database import Store
 from app.factory.handlers import carriers, owing
 from app.factory.stores import Stores
+from app.integrations.callbacks.breakers import Breakers
+from app.integrations.callbacks.router import ServiceRouter
+from app.integrations.callbacks.tokens import CallbackTokens
 from app.jobtemplates.parameters import ParameterPipeline
 from app.node.deferred import DeferredWatch
 from app.node.finisher import Finisher
 from app.node.node import Node, Parts
 from app.node.preparation import Preparation
 from app.node.recorder import Recorder
+from app.node.routing import Router, Routing
 from app.node.runner import Runner
 from app.node.sweeper import Sweeper
 from app.node.work_source import PollSource
 from app.queue.claims import Claimer, Claims
+from app.queue.model import Attempt
 from app.queue.slots import RunBounds
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
@@ -49,11 +54,12 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
     finisher = Finisher(
         store=stores.claims, claims=claims, owing=owes, jobs=stores.dispatch, clock=clock, written=written, owed=services.owed
     )
+    router = _router(settings, stores, services)
     recorder = Recorder(stores.claims, stores.logs, finisher, clock)
     runner = Runner(
         source=PollSource(claims, clock),
         store=stores.claims,
-        preparation=_preparation(settings, stores, services),
+        preparation=_preparation(settings, stores, services, router),
         executor=executor,
         sink=recorder,
         retired=stores.dispatch.retired,
@@ -68,6 +74,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         dispatcher=_dispatcher(stores, services),
         runner=runner,
         sweeper=sweeper,
+        router=router,
         deferred=DeferredWatch(store=stores.deferrals, finisher=finisher, clock=clock),
         executor=executor,
         recorder=recorder,
@@ -101,12 +108,38 @@ def _claimer(settings: Settings, name: str) -> Claimer:
     return Claimer(owner=name, host=socket.gethostname(), lease=lease, bounds=RunBounds.from_settings(settings))
 
 
-def _preparation(settings: Settings, stores: Stores, services: Services) -> Preparation:
+def _router(settings: Settings, stores: Stores, services: Services) -> Router:
+
+    def retire(job_id: str) -> None:
+        job = stores.jobs.get(job_id)
+        if job is not None and job.registered is not None:
+            services.registered.handler_gone(job)
+
+    return ServiceRouter(
+        find=stores.services.get,
+        breakers=Breakers(stores.endpoints, services.clock),
+        retire=retire,
+        clock=services.clock,
+        share=settings.pool_size // 2,
+    )
+
+
+def _preparation(settings: Settings, stores: Stores, services: Services, router: Router) -> Preparation:
+    tokens, base = CallbackTokens(services.keys), settings.public_url.rstrip("/")
+
+    def grace_of(job_id: str) -> float:
+        job = stores.jobs.get(job_id)
+        return job.definition.misfire.grace_seconds if job else 0.0
+
+    def report_address(attempt: Attempt) -> str:
+        return f"{base}/api/callbacks/{tokens.make(attempt)}" if base else ""
+
     return Preparation(
         catalogue=services.catalogue,
         pipeline=ParameterPipeline(services.connections, Vault(services.keys)),
         history=stores.history,
         claims=stores.claims,
+        routing=Routing(router, services.clock, grace_of=grace_of, report_address=report_address),
         settings=settings,
     )
 

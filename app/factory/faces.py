@@ -90,6 +90,7 @@ def _services(
         notes=jobs.notes,
         outlook=jobs.outlook,
         forecast=jobs.forecast,
+        callbacks=integrations.callbacks,
         runs=by_hand.runs,
         previews=by_hand.previews,
         backfill_runs=by_hand.backfills,

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from app.connections.services import ServiceConnections
 from app.connections.vault import Vault
 from app.factory.executions import Executions
 from app.factory.ground import Ground
+from app.factory.handlers import owing
 from app.factory.jobs import Jobs
 from app.factory.templates import Materials
+from app.integrations.callbacks.reports import Callbacks
+from app.integrations.callbacks.tokens import CallbackTokens
 from app.integrations.services.registration import ServiceRegistration
 from app.integrations.services.service import RegisteredServices
 from app.jobs.registration import Registrations
+from app.node.finisher import Finisher
+from app.queue.claims import Claimer, Claims
+from app.queue.updates import CALLBACK_OWNER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +29,7 @@ class Integrations:
     registered: RegisteredServices
     registration: ServiceRegistration
     registrations: Registrations
+    callbacks: Callbacks
 
 
 def build_integrations(ground: Ground, materials: Materials, jobs: Jobs, executions: Executions) -> Integrations:
@@ -60,4 +68,29 @@ def build_integrations(ground: Ground, materials: Materials, jobs: Jobs, executi
             settings=settings,
         ),
         registrations=registrations,
+        callbacks=_callbacks(ground, materials),
+    )
+
+
+def _callbacks(ground: Ground, materials: Materials) -> Callbacks:
+    """The reports of services end attempts on any node, and in a process without an engine."""
+    stores = ground.stores
+    finisher = Finisher(
+        store=stores.claims,
+        claims=Claims(stores.claims, stores.start_limits, Claimer(owner=CALLBACK_OWNER, host="", lease=timedelta())),
+        owing=owing(ground.settings),
+        jobs=stores.dispatch,
+        clock=ground.clock,
+        written=ground.queued,
+        owed=ground.owed,
+    )
+    return Callbacks(
+        tokens=CallbackTokens(ground.keys),
+        deferrals=stores.deferrals,
+        logs=stores.logs,
+        ends=finisher,
+        connections=materials.connections,
+        catalogue=materials.catalogue,
+        clock=ground.clock,
+        settings=ground.settings,
     )

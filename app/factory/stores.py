@@ -19,6 +19,7 @@ from app.execution.history_store import HistoryStore
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.statistics_store import StatisticsStore
+from app.integrations.callbacks.endpoint_store import EndpointStore
 from app.integrations.inbound.address_store import AddressStore
 from app.integrations.inbound.delivery_store import DeliveryStore
 from app.integrations.inbound.seen_store import SeenStore
@@ -78,6 +79,7 @@ class Stores:
     claims: ClaimStore
     deferrals: DeferralStore
     starts: StartStore
+    endpoints: EndpointStore
     history: HistoryStore
     statistics: StatisticsStore
     acknowledgements: AcknowledgementStore
@@ -132,6 +134,7 @@ class Stores:
             claims=ClaimStore(database, owing),
             deferrals=DeferralStore(database),
             starts=StartStore(database),
+            endpoints=EndpointStore(database),
             history=HistoryStore(database),
             statistics=StatisticsStore(database),
             acknowledgements=AcknowledgementStore(database),

@@ -7,20 +7,19 @@ from datetime import datetime, timedelta
 from app.clock import Clock
 from app.jobs.model import RetryOn
 from app.node.finisher import Finisher
-from app.queue.deferral_store import DeferralStore
-from app.queue.execution import CancelRequest
+from app.queue.deferral_store import Asked, DeferralStore
 from app.queue.model import Attempt, AttemptError, Outcome, Reason, Status
 from templates_lib.messages import say
 
 MOST_AT_ONCE = 500
-CANCEL_GRACE_SECONDS = 30.0  # for the program that works on a cancelled attempt to stop, and to report what it did
+CANCEL_GRACE = timedelta(seconds=30)  # for the program that works on a cancelled attempt to stop, and to report what it did
 
 
 class DeferredWatch:
     """Looks at the deferred attempts of all nodes.
 
     The program that works on a cancelled attempt learns of that by the answer to its next report, and has until its next heartbeat is due,
-    at most CANCEL_GRACE_SECONDS, to report the end itself. Reports after the end are refused.
+    at most CANCEL_GRACE, to report the end itself. Reports after the end are refused.
     """
 
     def __init__(self, *, store: DeferralStore, finisher: Finisher, clock: Clock) -> None:
@@ -30,7 +29,7 @@ class DeferredWatch:
         """End what is to end; returns how many."""
         now = self._clock.now()
         asked = self._store.find_cancelled(MOST_AT_ONCE)
-        ends = [(attempt, self._cancelled(attempt, cancel)) for attempt, cancel in asked if now >= _stops_at(attempt, cancel)]
+        ends = [(stop.attempt, self._cancelled(stop)) for stop in asked if now >= _stops_at(stop)]
         cancelled = {attempt.execution_id for attempt, _ in ends}
         overdue = [attempt for attempt in self._store.find_overdue(now, MOST_AT_ONCE) if attempt.execution_id not in cancelled]
         ends += [(attempt, self._timed_out(attempt)) for attempt in overdue]
@@ -38,9 +37,9 @@ class DeferredWatch:
             return 0
         return len(ends) - len(self._finisher.finish(ends))
 
-    def _cancelled(self, attempt: Attempt, cancel: CancelRequest) -> Outcome:
-        reason = Reason.REPLACED if cancel.reason == Reason.REPLACED else None
-        return Outcome(status=Status.CANCELLED, reason=reason, seconds=self._seconds(attempt))
+    def _cancelled(self, asked: Asked) -> Outcome:
+        reason = Reason.REPLACED if asked.cancel.reason == Reason.REPLACED else None
+        return Outcome(status=Status.CANCELLED, reason=reason, seconds=self._seconds(asked.attempt))
 
     def _timed_out(self, attempt: Attempt) -> Outcome:
         seconds = self._seconds(attempt)
@@ -53,7 +52,6 @@ class DeferredWatch:
         return round(max(0.0, (self._clock.now() - attempt.started_at).total_seconds()), 3)
 
 
-def _stops_at(attempt: Attempt, cancel: CancelRequest) -> datetime:
+def _stops_at(asked: Asked) -> datetime:
     """When a cancelled attempt ends even if nobody reports its end."""
-    heartbeat = attempt.deferral.heartbeat_seconds if attempt.deferral else 0.0
-    return cancel.at + timedelta(seconds=min(heartbeat, CANCEL_GRACE_SECONDS))
+    return min(asked.cancel.at + CANCEL_GRACE, asked.lease_until)

@@ -20,9 +20,11 @@ from app.integrations.services.service import RegisteredServices
 from app.node.carrying import Carrying
 from app.node.deferred import DeferredWatch
 from app.node.guard import guarded
+from app.node.heard import HeardSink
 from app.node.listening import Arrivals, ClockWatch, Probing
 from app.node.loops import Loop
 from app.node.recorder import Recorder
+from app.node.routing import Router
 from app.node.runner import Runner
 from app.node.stall_watch import StallWatch
 from app.node.sweeper import Sweeper
@@ -41,6 +43,7 @@ log = get_logger(__name__)
 
 UPKEEP_SECONDS = 2.0
 CANCEL_SECONDS = 0.5
+ENDPOINTS_SECONDS = 0.5  # so often it is written for all nodes how calls to services went
 BEAT_SECONDS = 5.0
 RETENTION_SECONDS = 600.0
 SETTLE_AFTER_OUTAGE_SECONDS = 5.0  # workers write what they hold before anyone calls them lost
@@ -62,6 +65,7 @@ class Parts:
     runner: Runner
     sweeper: Sweeper
     deferred: DeferredWatch
+    router: Router
     executor: Executor
     recorder: Recorder
     carriers: Sequence[Carrier[Any]]
@@ -112,12 +116,14 @@ class Node:
         for carrying in self._carrying:
             parts.owed.connect(carrying.now)
         parts.recorder.start()
-        parts.executor.start(parts.recorder, on_free=self.wake, begin_until=parts.runner.permit.begin_until)
+        sink = HeardSink(parts.recorder, parts.router.hear)
+        parts.executor.start(sink, on_free=self.wake, begin_until=parts.runner.permit.begin_until)
         guarded("warm_up", lambda: parts.runner.warm_up(parts.templates_in_use()))
         self._ticks.claim_every(tick, parts.runner.claim)
         self._ticks.every("dispatch", tick, self._dispatch)
         self._ticks.every("leases", min(self._settings.lease_seconds / 4, 5.0), parts.runner.keep_leases)
         self._ticks.every("cancels", CANCEL_SECONDS, self._look_after_runs)
+        self._ticks.every("endpoints", ENDPOINTS_SECONDS, parts.router.flush)
         self._ticks.every("upkeep", UPKEEP_SECONDS, self._upkeep)
         self._ticks.every("beat", BEAT_SECONDS, self._beat)
         self._ticks.every("retention", RETENTION_SECONDS, self._forget, first_after=RETENTION_SECONDS / 2)
@@ -164,6 +170,7 @@ class Node:
         self._permits.close()
         self._ticks.close()
         guarded("settle", parts.dispatcher.close)
+        guarded("endpoints", parts.router.flush)
         guarded("leave", lambda: parts.nodes.leave(parts.name))
         parts.executor.close()
         parts.recorder.close()
@@ -179,8 +186,8 @@ class Node:
         half-way, templates that were switched on again, services that have fallen silent; and whether the dispatcher still ticks."""
         parts = self.parts
         return (
-            ("sweep", self._sweep),
             ("deferred", self._end_deferred),
+            ("sweep", self._sweep),
             ("recover", parts.dispatcher.recover),
             ("maintenance", parts.maintenance.settle),
             ("templates", parts.resting.settle),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,9 +14,11 @@ from app.executors.base import Run
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import TemplateVersion
 from app.jobtemplates.parameters import ParameterPipeline, Parameters
+from app.node.routing import Routing, TooLate
 from app.queue.claim_store import ClaimStore
 from app.queue.model import Attempt, AttemptError
 from app.validation.dynamic import Known, Resolved, has_any, put_back
+from templates_lib.base import ConnectionGrant
 from templates_lib.messages import joined, say
 
 MOST_REMEMBERED = 1000
@@ -40,9 +42,11 @@ class Preparation:
         pipeline: ParameterPipeline,
         history: HistoryStore,
         claims: ClaimStore,
+        routing: Routing,
         settings: Settings,
     ) -> None:
         self._catalogue, self._pipeline, self._history, self._claims = catalogue, pipeline, history, claims
+        self._routing = routing
         self._isolation = settings.isolation
         self._checked: set[tuple[str, str]] = set()
 
@@ -51,10 +55,16 @@ class Preparation:
         entries = [entry for template in templates if (entry := self._catalogue.find(template)) is not None]
         return list(dict.fromkeys(entry.load for entry in entries))
 
+    def begin_batch(self, held: Collection[str]) -> None:
+        """Runs are about to be made; `held` are the executions that this node has in hand."""
+        self._routing.begin_batch(held)
+
     def run_of(self, attempt: Attempt) -> Run:
-        """The run of an attempt. Raises Refused where it cannot be run."""
+        """The run of an attempt. Raises Refused where it cannot be run, and Postponed where its service cannot take it now."""
         try:
             return self._prepared(attempt)
+        except TooLate as late:
+            raise Refused("ServiceUnavailable", late.words) from late
         except NotFound:
             why = self._catalogue.why_not(attempt.template_type, attempt.template_version)
             words = say("There is no template {template!r} on this node: {why}", template=attempt.template_type, why=why)
@@ -76,6 +86,7 @@ class Preparation:
             raise Refused("InvalidParameters", joined((joined((error.pointer, error.message), ": ") for error in errors[:5]), "; "))
         grants = parameters.grants()
         isolation = entry.template.isolation if self._isolation == "template" else self._isolation
+        route, callback = self._route(attempt, entry, parameters.value, grants)
         return Run(
             attempt,
             parameters.value,
@@ -83,7 +94,21 @@ class Preparation:
             entry.load,
             reused=isolation == "reused" and not attempt.dry,
             stores=entry.stores,
+            route=route,
+            callback=callback,
         )
+
+    def _route(
+        self, attempt: Attempt, entry: TemplateVersion, parameters: Mapping[str, Any], grants: Mapping[str, ConnectionGrant]
+    ) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
+        """Where the attempt of a service's job goes, and where the service reports about it."""
+        if not entry.template.calls_service or attempt.dry:
+            return None, None
+        service = parameters[entry.template.calls_service]
+        target = self._routing.target_of(
+            attempt, service=service, job_name=parameters.get("job_name", ""), address=grants[service].settings["address"]
+        )
+        return (target.address, target.instance), self._routing.report_address(attempt)
 
     def _resolved(self, attempt: Attempt, parameters: Parameters) -> Resolved:
         """What the dynamic values of the parameters become: the same in each attempt of an execution, and recorded with it."""

@@ -10,6 +10,7 @@ from app.events import get_logger
 from app.executors.base import Executor, Run, Sink
 from app.mongo import is_permanent
 from app.node.preparation import Preparation, Refused
+from app.node.routing import Postponed
 from app.node.work_source import WorkSource
 from app.queue.claim_store import ClaimStore
 from app.queue.model import Attempt, AttemptError, Outcome, Reason, Status
@@ -148,9 +149,12 @@ class Runner:
         """The runs of claimed attempts. One that cannot be made ends with the reason and holds up none of the others; those that the
         database was away for go back into the queue."""
         runs = []
+        self._preparation.begin_batch(self._executor.held().keys())
         for attempt in attempts:
             try:
                 runs.append(self._preparation.run_of(attempt))
+            except Postponed as postponed:
+                self._postpone(attempt, postponed)
             except Refused as refused:
                 self._refuse(attempt, refused.error)
             except Exception as error:
@@ -162,6 +166,17 @@ class Runner:
                     log.warning("attempt.unprepared", execution=attempt.execution_id, reason=str(error)[:200])
                     self._not_begun.append(attempt)
         return runs
+
+    def _postpone(self, attempt: Attempt, postponed: Postponed) -> None:
+        """Put back a run that its service cannot take now."""
+        now = self._clock.now()
+        seconds = round((postponed.until - now).total_seconds(), 1)
+        log.info("attempt.postponed", execution=attempt.execution_id, reason=postponed.reason.value, seconds=seconds)
+        try:
+            self._store.postpone(attempt, postponed.reason, postponed.until, now=now)
+        except Exception as error:
+            log.warning("attempt.unprepared", execution=attempt.execution_id, reason=str(error)[:200])
+            self._not_begun.append(attempt)
 
     def _refuse(self, attempt: Attempt, error: AttemptError) -> None:
         """End an attempt that cannot be run."""

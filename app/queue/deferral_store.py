@@ -5,7 +5,7 @@ Each write of a report names the attempt's fencing token and is refused without 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,14 +37,21 @@ class Reported:
     report: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """Where reported log lines go: the number of their chunk, how many of them are there already, and how many bytes of lines were reported
-    before them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logged:
+    """How many lines of its log an attempt has by reports, and how many bytes they have."""
 
-    chunk: int
-    skip: int
-    bytes_before: int
+    lines: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A deferred attempt that someone asked to stop. Its lease ends at `lease_until` if no report comes."""
+
+    attempt: Attempt
+    cancel: CancelRequest
+    lease_until: datetime
 
 
 class DeferralStore:
@@ -82,24 +89,20 @@ class DeferralStore:
             sets["progress"] = {"$literal": dict(progress)}
         return self._executions.update_one(updates.held(attempt), [{"$set": sets}]).matched_count == 1
 
-    def make_room(self, attempt: Attempt, *, first: int, sizes: Sequence[int]) -> Room | None:
-        """Reserve a place for reported log lines: `first` is the number of the first of them within the attempt, and `sizes` are their
-        bytes. Lines that were reported before have their place already. None where the attempt has no claim any more."""
-        index, last = attempt.number - 1, first + len(sizes) - 1
-        while True:
-            row = self._executions.find_one(updates.held(attempt), {"attempts": 1})
-            if row is None:
-                return None
-            logged = row["attempts"][index].get("logged") or {"lines": 0, "chunks": 0, "bytes": 0}
-            skip = min(max(0, logged["lines"] + 1 - first), len(sizes))
-            room = Room(chunk=logged["chunks"] + 1, skip=skip, bytes_before=logged["bytes"])
-            if skip == len(sizes):
-                return room
-            place = f"attempts.{index}.logged"
-            unchanged = {f"{place}.lines": logged["lines"]} if logged["chunks"] else {place: {"$exists": False}}
-            after = {"lines": last, "chunks": room.chunk, "bytes": logged["bytes"] + sum(sizes[skip:])}
-            if self._executions.update_one({**updates.held(attempt), **unchanged}, {"$set": {place: after}}).matched_count:
-                return room
+    def logged(self, attempt: Attempt) -> Logged | None:
+        """What was logged by reports of an attempt; None where the attempt has no claim any more."""
+        row = self._executions.find_one(updates.held(attempt), {"attempts": 1})
+        if row is None:
+            return None
+        logged = row["attempts"][attempt.number - 1].get("logged")
+        return Logged(**logged) if logged else Logged()
+
+    def note_logged(self, attempt: Attempt, before: Logged, after: Logged) -> bool:
+        """Count reported lines; False where others were counted since `before` was read, or the attempt has no claim any more."""
+        place = f"attempts.{attempt.number - 1}.logged"
+        unchanged = {place: {"$exists": False}} if before == Logged() else {f"{place}.lines": before.lines}
+        counted = {"$set": {place: {"lines": after.lines, "bytes": after.bytes}}}
+        return self._executions.update_one({**updates.held(attempt), **unchanged}, counted).matched_count == 1
 
     def extend(self, attempt: Attempt, deadline: datetime) -> datetime | None:
         """Move the deadline of a deferred attempt, never to an earlier time; returns it, or None where the attempt is not deferred."""
@@ -115,10 +118,14 @@ class DeferralStore:
         rows = self._executions.find({**_DEFERRED, "callback.deadline": {"$lt": now}}).limit(limit)
         return [attempt for row in rows if (attempt := _deferred(row)) is not None]
 
-    def find_cancelled(self, limit: int) -> list[tuple[Attempt, CancelRequest]]:
+    def find_cancelled(self, limit: int) -> list[Asked]:
         """The deferred attempts whose execution someone asked to stop."""
         rows = self._executions.find({**_DEFERRED, "cancel": {"$exists": True}}).limit(limit)
-        return [(attempt, cancel_from(row["cancel"])) for row in rows if (attempt := _deferred(row)) is not None]
+        return [
+            Asked(attempt, cancel_from(row["cancel"]), row["lease"]["expires_at"])
+            for row in rows
+            if (attempt := _deferred(row)) is not None
+        ]
 
 
 def _deferred(row: Document) -> Attempt | None:

@@ -22,6 +22,7 @@ from app.jobs.model import (
 from app.mongo import Document
 from app.outbox.model import TOLD, Owed, owed_from
 from app.queue.endings import ended_fields
+from app.queue.items import ItemCounts
 from app.queue.model import LIVE, AttemptError, Reason, Status, Trigger
 from app.shapes import DAMAGED
 from templates_lib.messages import restored
@@ -142,6 +143,11 @@ class Execution:
     def is_live(self) -> bool:
         """True until it has ended."""
         return self.status in LIVE
+
+    @property
+    def items(self) -> ItemCounts | None:
+        """How many items it did; None for one that counts none."""
+        return ItemCounts.of_result(self.result)
 
     # -- how an execution comes to be -----------------------------------------------------------------------------
 
@@ -364,6 +370,7 @@ class Outline:
     completed_at: datetime | None = None
     duration_seconds: float | None = None
     error: str | None = None
+    items: ItemCounts | None = None
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
@@ -378,6 +385,7 @@ class Outline:
             completed_at=row.get("completed_at"),
             duration_seconds=row.get("duration_seconds"),
             error=restored(error["message"], error.get("said")) if (error := row.get("error")) else None,
+            items=ItemCounts.of_result(row.get("result")),
         )
 
 

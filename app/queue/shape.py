@@ -34,7 +34,7 @@ ATTEMPT = Object(
         "duration_seconds": _SECONDS,
         "usage": Object(optional=True, nullable=True, others=Number(whole=False, least=None, most=None)),
         "report": Text(optional=True, nullable=True),  # the digest of the report that ended it
-        "logged": Object(optional=True, members=wholes("lines", "chunks", "bytes")),  # of what was reported while it was deferred
+        "logged": Object(optional=True, members=wholes("lines", "bytes")),  # of what was reported while it was deferred
     }
 )
 EXECUTION = Object(

@@ -123,8 +123,9 @@ class Start(NamedTuple):
     begin_until: float  # the attempt may begin until then, in seconds of `kernel.boot_seconds`
     triggered_by: str = ""
     triggered_by_user: str | None = None
+    timeout_seconds: float = 3600.0  # how long the attempt may take
     route: tuple[str, str] | None = None  # the base address and the id of the instance of a service that the attempt goes to
-    callback: tuple[str, str, str] | None = None  # the address of its reports, the token in that address, and its deadline (ISO 8601)
+    callback: tuple[str, str] | None = None  # the address of its reports, and the token in that address
 
 
 class StopRun(NamedTuple):

@@ -92,6 +92,7 @@ def call_template(
             own=Own(*start.own),
             triggered_by=start.triggered_by,
             triggered_by_user=start.triggered_by_user,
+            timeout_seconds=start.timeout_seconds,
             route=None if start.route is None else Route(*start.route),
             callback=None if start.callback is None else CallbackAddress(*start.callback),
             report=report,

@@ -162,8 +162,7 @@ def _whole(value: Any) -> int:
 def _result(counts: Mapping[str, int], batches: int, errors: list[str]) -> dict[str, Any]:
     return {
         "records_processed": counts["itemsProcessed"],
-        "items_succeeded": counts["itemsSucceeded"],
-        "items_failed": counts["itemsFailed"],
+        **counts,
         "errors": counts["itemsFailed"],
         "error_messages": errors,
         "batches": batches,

@@ -126,7 +126,7 @@ def test_a_success_has_its_result_and_its_times(bench: Bench) -> None:
 
 def test_a_deferred_attempt_leaves_its_process_and_knows_where_to_report(bench: Bench) -> None:
     run = bench.make("misbehave", {"how": "defer"}, triggered_by="api", triggered_by_user="u1")
-    reports = ("https://jobs.example.com/api/callbacks/t", "t", "2026-03-02T13:00:00+00:00")
+    reports = ("https://jobs.example.com/api/callbacks/t", "t")
     bench.executor.submit([replace(run, route=("http://10.0.0.7:7006", "i1"), callback=reports)])
     outcome = bench.outcome(run.attempt.execution_id)
     assert (outcome.status, outcome.deferral, outcome.error) == (Status.RUNNING, Deferral(heartbeat_seconds=20), None)

@@ -178,6 +178,8 @@ BOTH = {
     ("POST", f"{A}/scheduler-jobs/apply"): (May.CHANGE_JOBS, May.SEE_JOBS),
 }
 BY_ADDRESS = ("POST", "/api/inbound/<secret>")  # who knows the secret of an address decides, not the role: test_inbound
+# Reports of services: the secret address and the signature decide, whoever asks (tests/integration/callbacks/test_reports.py).
+REPORTS = {("POST", f"/api/callbacks/<token>/{report}") for report in ("heartbeat", "progress", "logs", "extend", "complete", "fail")}
 OWN_REQUEST = ("POST", f"{ASK}/withdraw")  # whose request it is decides, not the role: test_approvals
 
 WEB: dict[tuple[str, str], May | None] = {
@@ -460,7 +462,15 @@ def address(rule: str, targets: dict[str, str]) -> str:
 def test_every_endpoint_is_in_the_matrix(app: Flask) -> None:
     """A new endpoint needs a line here: who may reach it is decided, not left open."""
     found = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
-    assert found == {*REST, *BOTH, *WEB, OWN_REQUEST, BY_ADDRESS}
+    assert found == {*REST, *BOTH, *WEB, *REPORTS, OWN_REQUEST, BY_ADDRESS}
+
+
+@pytest.mark.parametrize(("method", "rule"), sorted(REPORTS))
+def test_no_role_opens_the_address_of_a_report(method: str, rule: str, app: Flask, services: Services, cast: dict[str, Actor]) -> None:
+    path, client = rule.replace("<token>", "e.1.1.x"), app.test_client()
+    tokens = [services.tokens.create(SYSTEM, email=actor.email, name="t") for actor in cast.values()]
+    for headers in ({}, *({"Authorization": f"Bearer {token}"} for token in tokens)):
+        assert client.open(path, method=method, json={}, headers=headers).status_code == 404
 
 
 def _denied(status: int, rule: str) -> bool:

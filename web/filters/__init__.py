@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from app.instants import in_zone
+from app.queue.items import COUNTS
 from web.filters.advice import advice
 from web.filters.outcomes import result_facts, result_samples
 from web.filters.parameters import pointer_words, spread, titled_changes, titled_parameters
-from web.filters.results import hour_words, log_items, strip
+from web.filters.results import hour_words, item_words, log_items, strip
 from web.filters.states import ENDS, EXCESS, MISSED, OVERLAP, OWED_WORDS, REASONS, STATES, damage, icon, state
 from web.filters.texts import (
     browser,
@@ -54,6 +55,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "zip": pairs,
     "without_message": without_message,
     "hour_words": hour_words,
+    "item_words": item_words,
     "local": local,
     "in_zone": in_zone,
     "in_zones": in_zones,
@@ -85,6 +87,7 @@ GLOBALS: dict[str, Any] = {
     "MISSED": MISSED,
     "REASONS": REASONS,
     "OWED_WORDS": OWED_WORDS,
+    "ITEM_COUNTS": COUNTS,
     "_": gettext,
     "ngettext": ngettext,
 }

@@ -8,7 +8,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from app.queue.execution import Outline
-from templates_lib.messages import say
+from app.queue.items import ItemCounts
+from templates_lib.messages import say, say_many
 from web.filters.states import STATES
 from web.filters.texts import (
     seen,
@@ -69,6 +70,21 @@ def strip(executions: Sequence[Outline]) -> Markup:
     return Markup('<span class="strip" role="group" aria-label="{}">{}</span>').format(
         label,
         Markup("".join(parts)),  # noqa: S704 - each part is a number, a word of ours, or escaped
+    )
+
+
+def item_words(items: ItemCounts) -> str:
+    """Returns how many items were done, in words, such as "1,198 of 1,200 items succeeded, 2 failed"."""
+    if not items.failed:
+        return translated(say_many("{count} item", "{count:,} items", items.processed))
+    return translated(
+        say_many(
+            "{succeeded} of {count} item succeeded, {failed} failed",
+            "{succeeded:,} of {count:,} items succeeded, {failed:,} failed",
+            items.processed,
+            succeeded=items.succeeded,
+            failed=items.failed,
+        )
     )
 
 

@@ -102,6 +102,12 @@ def note_json(note: Note) -> dict[str, Any]:
     return {"id": note.id, "_id": note.id, "text": note.text, "by": note.by, "at": jsonable(note.at)}
 
 
+class ItemsOut(AnswerSchema):
+    processed = ma.Integer(required=True)
+    succeeded = ma.Integer(required=True)
+    failed = ma.Integer(required=True)
+
+
 class StatsOut(AnswerSchema):
     executions = ma.Integer(required=True)
     by_status = ma.Dict(keys=ma.String(), values=ma.Integer(), required=True)
@@ -110,6 +116,7 @@ class StatsOut(AnswerSchema):
     )
     median_seconds = ma.Float(required=True, allow_none=True)
     p95_seconds = ma.Float(required=True, allow_none=True, metadata={"description": "null with fewer than 20 successes"})
+    items = ma.Nested(ItemsOut, required=True, allow_none=True, metadata={"description": "Of all of them together; null if none counts"})
 
 
 class BulkItem(AnswerSchema):

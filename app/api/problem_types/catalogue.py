@@ -51,11 +51,13 @@ OF_ERRORS: dict[type[JobwrightError], ProblemType] = dict(
         _of(
             errors.SignatureRefused,
             "signature-refused",
-            "The signature of a request to an inbound address is missing, does not fit its body, or is too old. `detail` says which.",
+            "The signature of a request to an inbound address, or of a report of a service, is missing, does not fit its body, or is too "
+            "old. `detail` says which.",
         ),
         _of(errors.Forbidden, "not-allowed", "The role of the account, or the scopes of the token, do not allow this."),
         _of(errors.NotFound, "not-found", "There is no such record, or the account may not see it."),
         _of(errors.Conflict, "conflict", "The present state of the record does not allow this. `detail` says why."),
+        _of(errors.TooEarly, "too-early", "The request overtook another one. Repeat it after the seconds in Retry-After."),
         _of(
             errors.MigrationFailed,
             "parameters-not-converted",

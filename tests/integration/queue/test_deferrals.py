@@ -16,7 +16,7 @@ from app.jobs.dispatch_store import DispatchStore
 from app.node.deferred import DeferredWatch
 from app.node.finisher import Finisher
 from app.node.sweeper import Sweeper
-from app.queue.deferral_store import DeferralStore
+from app.queue.deferral_store import DeferralStore, Logged
 from app.queue.model import Attempt, AttemptError, Deferral, Outcome, Reason, Status
 from app.queue.retry import decide_retry
 from app.services import Services
@@ -102,7 +102,8 @@ def test_heartbeats_and_progress_keep_it_and_silence_loses_it(house: House) -> N
     )
     assert "callback" not in row
     assert not house.deferrals.renew(attempt, now=house.clock.now())
-    assert house.deferrals.make_room(attempt, first=1, sizes=[5]) is None
+    assert house.deferrals.logged(attempt) is None
+    assert not house.deferrals.note_logged(attempt, Logged(), Logged(lines=1))
     assert house.deferrals.extend(attempt, house.clock.now()) is None
 
 
@@ -181,27 +182,18 @@ def test_a_heartbeat_before_the_deferral_is_written_leaves_the_lease_to_the_work
     assert house.deferrals.extend(attempt, house.clock.now()) is None
 
 
-def test_lines_find_their_own_place_and_are_kept_once(house: House) -> None:
+def test_reported_lines_are_counted_once(house: House) -> None:
     attempt = house.deferred()
-
-    def room(first: int, *sizes: int) -> tuple[int, int, int]:
-        made = house.deferrals.make_room(attempt, first=first, sizes=sizes)
-        assert made is not None
-        return made.chunk, made.skip, made.bytes_before
-
-    assert room(1, 10, 10) == (1, 0, 0)
-    assert room(1, 10, 10)[1] == 2  # all are there
-    assert room(2, 10, 5) == (2, 1, 20)
-    assert room(4, 7) == (3, 0, 25)
-    assert room(9, 1) == (4, 0, 32)  # a gap
-
-
-def test_lines_that_are_reported_at_once_share_no_place(house: House) -> None:
-    attempt = house.deferred()
+    nothing = house.deferrals.logged(attempt)
+    assert nothing == Logged(lines=0, bytes=0)
+    assert house.deferrals.note_logged(attempt, nothing, Logged(lines=2, bytes=10))
+    assert not house.deferrals.note_logged(attempt, nothing, Logged(lines=1, bytes=5))
+    assert house.deferrals.logged(attempt) == Logged(lines=2, bytes=10)
     with ThreadPoolExecutor(8) as pool:
-        rooms = list(pool.map(lambda first: house.deferrals.make_room(attempt, first=first, sizes=[1]), [1, 1, 2, 2, 3, 3, 4, 4]))
-    written = [room.chunk for room in rooms if room and room.skip == 0]
-    assert len(written) == len(set(written)) >= 1
+        counted = pool.map(
+            lambda n: house.deferrals.note_logged(attempt, Logged(lines=2, bytes=10), Logged(lines=3 + n, bytes=20)), range(8)
+        )
+        assert sum(counted) == 1
 
 
 def test_the_recorder_defers(house: House) -> None:

@@ -457,8 +457,9 @@ def test_batches_until_there_is_nothing_left(worker: Worker, ctx: Ctx) -> None:
     result = ServiceCall().run(call(worker), ctx())
     assert result.data == {
         "records_processed": 6,
-        "items_succeeded": 3,
-        "items_failed": 3,
+        "itemsProcessed": 6,
+        "itemsSucceeded": 3,
+        "itemsFailed": 3,
         "errors": 3,
         "error_messages": ["item 0", "item 2", "item 4"],
         "batches": 3,
@@ -502,8 +503,9 @@ def test_odd_answers_count_for_nothing(worker: Worker, ctx: Ctx) -> None:
     worker.answer = lambda body: (200, {"itemsProcessed": "many", "itemsSucceeded": -1, "itemsFailed": True, "errors": "x", "more": "yes"})
     assert ServiceCall().run(call(worker), ctx()).data == {
         "records_processed": 0,
-        "items_succeeded": 0,
-        "items_failed": 0,
+        "itemsProcessed": 0,
+        "itemsSucceeded": 0,
+        "itemsFailed": 0,
         "errors": 0,
         "error_messages": [],
         "batches": 1,

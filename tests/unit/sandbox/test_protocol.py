@@ -55,8 +55,9 @@ MESSAGES: list[Message] = [
         1.5,
         "api",
         "u",
+        60.0,
         ["http://a", "i"],
-        ["u", "t", "d"],
+        ["u", "t"],
     ),  # type: ignore[arg-type]
     StopRun("e1"),
     Begun("e1"),

@@ -1,0 +1,131 @@
+"""The `endpoints` collection: the circuit breaker of each endpoint of a service, shared by all nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from app.integrations.callbacks.breaker import Breaker, Circuit
+from app.mongo import Document, Records
+from app.shapes import Flag, Instant, Number, Object, Text, instants, one_of, texts, wholes
+
+MILLISECOND = timedelta(milliseconds=1)
+ENDPOINT = Object(
+    members={
+        **texts("service", "origin"),
+        "circuit": one_of([item.value for item in Circuit], Circuit.CLOSED.value),
+        **wholes("failures_in_row", "calls", "failures", "pause_ms", "version"),
+        **instants("counted_from", "retry_at", "changed_at", nullable=True),
+        "last_call": Object(
+            nullable=True,
+            members={"at": Instant(), "succeeded": Flag(), "seconds": Number(whole=False), "error": Text(nullable=True)},
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastCall:
+    """The newest call to an endpoint that is known: when it ended, how long it took, and the error if it failed."""
+
+    at: datetime
+    succeeded: bool
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An endpoint of a service: scheme, host and port. `version` counts the changes, from 0 for one that is not stored; `changed_at` is
+    when its breaker opened or closed last."""
+
+    service: str
+    origin: str
+    breaker: Breaker = field(default_factory=Breaker)
+    last_call: LastCall | None = None
+    changed_at: datetime | None = None
+    version: int = 0
+
+    @property
+    def id(self) -> str:
+        return endpoint_id(self.service, self.origin)
+
+
+def endpoint_id(service: str, origin: str) -> str:
+    """The `_id` of an endpoint."""
+    return f"{service} {origin}"
+
+
+class EndpointStore:
+    """Endpoints, each changed by compare-and-set on its version."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._endpoints = Records(database, "endpoints", ENDPOINT)
+
+    def get(self, service: str, origin: str) -> Endpoint:
+        """An endpoint; one of which nothing is stored is closed."""
+        row = self._endpoints.find_one({"_id": endpoint_id(service, origin)})
+        return Endpoint(service=service, origin=origin) if row is None else _endpoint(row)
+
+    def of_services(self, names: Collection[str]) -> list[Endpoint]:
+        """The endpoints of some services, by service and origin."""
+        return [_endpoint(row) for row in self._endpoints.find({"service": {"$in": list(names)}}).sort("_id", 1)]
+
+    def put(self, before: Endpoint, after: Endpoint) -> bool:
+        """Replace an endpoint; False where somebody has changed it since it was read."""
+        document = _document(after, before.version + 1)
+        if before.version == 0:
+            try:
+                self._endpoints.insert_one(document)
+            except DuplicateKeyError:
+                return False
+            return True
+        where = {"_id": before.id, "version": before.version}
+        return self._endpoints.replace_one(where, document).matched_count == 1
+
+    def forget(self, service: str) -> None:
+        """Remove the endpoints of a service."""
+        self._endpoints.delete_many({"service": service})
+
+
+def _document(endpoint: Endpoint, version: int) -> Document:
+    breaker, call = endpoint.breaker, endpoint.last_call
+    return {
+        "_id": endpoint.id,
+        "service": endpoint.service,
+        "origin": endpoint.origin,
+        "circuit": breaker.circuit.value,
+        "failures_in_row": breaker.failures_in_row,
+        "calls": breaker.calls,
+        "failures": breaker.failures,
+        "counted_from": breaker.counted_from,
+        "retry_at": breaker.retry_at,
+        "pause_ms": breaker.pause // MILLISECOND,
+        "last_call": None if call is None else {"at": call.at, "succeeded": call.succeeded, "seconds": call.seconds, "error": call.error},
+        "changed_at": endpoint.changed_at,
+        "version": version,
+    }
+
+
+def _endpoint(row: Document) -> Endpoint:
+    call = row["last_call"]
+    return Endpoint(
+        service=row["service"],
+        origin=row["origin"],
+        breaker=Breaker(
+            circuit=Circuit(row["circuit"]),
+            failures_in_row=row["failures_in_row"],
+            calls=row["calls"],
+            failures=row["failures"],
+            counted_from=row["counted_from"],
+            retry_at=row["retry_at"],
+            pause=row["pause_ms"] * MILLISECOND,
+        ),
+        last_call=LastCall(**{name: call[name] for name in LastCall.__slots__}) if call else None,
+        changed_at=row["changed_at"],
+        version=row["version"],
+    )

@@ -1,0 +1,56 @@
+"""The store of endpoints does the same on mongomock and on the real mongod, with one thread."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from pymongo.database import Database
+
+from app.integrations.callbacks.breaker import Breaker, Circuit
+from app.integrations.callbacks.endpoint_store import Endpoint, EndpointStore, LastCall
+from app.mongo import Document
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+ORIGIN = "http://10.0.0.7:7006"
+Data = Database[Document]
+
+
+def test_an_endpoint_of_which_nothing_is_known_is_closed(database: Data) -> None:
+    assert EndpointStore(database).get("email", ORIGIN) == Endpoint(service="email", origin=ORIGIN)
+
+
+def test_an_endpoint_comes_back_as_it_was_put(database: Data) -> None:
+    endpoints = EndpointStore(database)
+    new = endpoints.get("email", ORIGIN)
+    call = LastCall(at=NOW, succeeded=False, seconds=1.5, error="The service answered 503")
+    state = Breaker().after([False] * 5, NOW)
+    assert endpoints.put(new, replace(new, breaker=state, last_call=call, changed_at=NOW))
+    stored = endpoints.get("email", ORIGIN)
+    assert stored == Endpoint(service="email", origin=ORIGIN, breaker=state, last_call=call, changed_at=NOW, version=1)
+    assert (stored.breaker.circuit, stored.breaker.pause) == (Circuit.OPEN, timedelta(seconds=10))
+
+
+def test_of_two_changes_one_wins(database: Data) -> None:
+    endpoints = EndpointStore(database)
+    new = endpoints.get("email", ORIGIN)
+    assert [endpoints.put(new, new) for _ in range(2)] == [True, False]
+    read = endpoints.get("email", ORIGIN)
+    assert [endpoints.put(read, replace(read, changed_at=NOW)) for _ in range(2)] == [True, False]
+    assert endpoints.get("email", ORIGIN).version == 2
+
+
+def test_the_endpoints_of_services(database: Data) -> None:
+    endpoints = EndpointStore(database)
+    for service, origin in (("b", "http://2"), ("a", "http://1"), ("b", "http://1"), ("c", "http://1")):
+        new = endpoints.get(service, origin)
+        endpoints.put(new, new)
+    assert [endpoint.id for endpoint in endpoints.of_services(["b", "a"])] == ["a http://1", "b http://1", "b http://2"]
+    endpoints.forget("b")
+    assert [endpoint.id for endpoint in endpoints.of_services(["b", "a"])] == ["a http://1"]
+
+
+def test_a_damaged_endpoint_lets_calls_through(database: Data) -> None:
+    database["endpoints"].insert_one({"_id": f"email {ORIGIN}", "service": "email", "origin": ORIGIN, "circuit": 5, "retry_at": "soon"})
+    damaged = EndpointStore(database).get("email", ORIGIN)
+    assert damaged.breaker == Breaker()

@@ -13,8 +13,9 @@ from typing import Any
 
 import httpx
 
+from app.demo.example import JOB, example_service, has_example
 from app.demo.jobs import BUS, FILES, JOBS, LEDGER, MAIL, SERVICE, SHOP, DemoJob, Shop, sample_data, write_ledger
-from app.demo.servers import WAIT_SECONDS, Inbox, bus_server, mail_server, mongod, service, web_server
+from app.demo.servers import WAIT_SECONDS, Inbox, bus_server, free_port, mail_server, mongod, service, web_server
 from app.demo.surprise import Surprise, must
 from app.events import configure_logging
 
@@ -42,7 +43,8 @@ def run_demo() -> int:
             inbox = Inbox()
             smtp_port = stack.enter_context(mail_server(inbox))
             hook_port = stack.enter_context(web_server(inbox))
-            address, token = stack.enter_context(service(folder, uri, hook_port))
+            example_port = free_port()
+            address, token = stack.enter_context(service(folder, uri, (hook_port, example_port)))
             shop = Shop(stack.enter_context(sample_data(uri)), inbox, folder, hook_port)
             client = stack.enter_context(httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=10))
             demo = _Demo(client, address)
@@ -57,8 +59,13 @@ def run_demo() -> int:
             print(f"{'template':<20} {'outcome':<9} {'seconds':>7}  proof")
             for job in JOBS:
                 _print_row(demo.run(job, shop))
+            jobs = len(JOBS)
+            if has_example():
+                stack.enter_context(example_service(address, demo.service_token(), example_port, folder))
+                _print_row(demo.run_registered())
+                jobs += 1
             seconds = time.monotonic() - began
-            print(f"\nAll {len(JOBS)} jobs did their work, in {seconds:.1f} s. The service stops now. `make run` starts one that stays.")
+            print(f"\nAll {jobs} jobs did their work, in {seconds:.1f} s. The service stops now. `make run` starts one that stays.")
     except Surprise as surprise:
         print(f"\nThe demo failed: {surprise}", file=sys.stderr)
         return 1
@@ -85,6 +92,29 @@ class _Demo:
         must(execution["status"] == "success", f"{job.name} ended as {execution['status']}: {execution['error']}")
         page = f"{self.address}/executions/{execution_id}"
         return Row(job.template, execution["status"], execution["duration_seconds"], job.prove(shop, execution), page)
+
+    def service_token(self) -> str:
+        """Returns a token of a service account, which may register jobs."""
+        body = {"email": "email-service@localhost", "kind": "service", "role": "admin"}
+        user = self._call("POST", "/api/admin/users", body)["user"]
+        made = self._call("POST", f"/api/admin/users/{user['_id']}/tokens", {"name": "example", "scopes": ["services"]})
+        return str(made["text"])
+
+    def run_registered(self) -> Row:
+        """Waits until the example service has registered its job, runs it and checks its work. Raises Surprise."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not (jobs := self._call("GET", f"/api/admin/scheduler-jobs?name={JOB}")["jobs"]):
+            must(time.monotonic() < deadline, f"the example service did not register within {WAIT_SECONDS:g} s")
+            time.sleep(0.05)
+        execution_id = self._call("POST", f"/api/admin/scheduler-jobs/{jobs[0]['_id']}/run", {})["execution_id"]
+        execution = self._await_end(execution_id)
+        must(execution["status"] == "success", f"{JOB} ended as {execution['status']}: {execution['error']}")
+        counted = execution["result"]["itemsSucceeded"]
+        must(counted == 20, f"the example service counted {counted} items")
+        page = f"{self.address}/executions/{execution_id}"
+        return Row(
+            "service_job", execution["status"], execution["duration_seconds"], "20 items, by a service with the client library", page
+        )
 
     def _await_end(self, execution_id: str) -> dict[str, Any]:
         deadline = time.monotonic() + WAIT_SECONDS

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -150,18 +150,21 @@ def _registry() -> str:
 
 
 @contextmanager
-def service(folder: Path, uri: str, hook_port: int) -> Iterator[tuple[str, str]]:
-    """Runs `jobwright serve` as a process on a free port. Yields its address and a token from `jobwright token create`."""
+def service(folder: Path, uri: str, ports: Sequence[int]) -> Iterator[tuple[str, str]]:
+    """Runs `jobwright serve` as a process on a free port. Its jobs may call `ports` of this machine. Yields its address and a token from
+    `jobwright token create`."""
+    port = free_port()
     environment = {
         **os.environ,
         "MONGODB_URI": uri,
         "JOBWRIGHT_DATABASE": _registry(),
         "JOBWRIGHT_DATA_DIR": str(folder / "data"),
         "HOST": "127.0.0.1",
-        "PORT": str(_free_port()),
+        "PORT": str(port),
+        "JOBWRIGHT_PUBLIC_URL": f"http://127.0.0.1:{port}",
         "JOBWRIGHT_ADMIN_EMAIL": "admin@localhost",
         "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD,
-        "JOBWRIGHT_ALLOWED_HOSTS": f"127.0.0.1:{hook_port}",
+        "JOBWRIGHT_ALLOWED_HOSTS": ",".join(f"127.0.0.1:{port}" for port in ports),
         "JOBWRIGHT_LOG_FORMAT": "json",
     }
     command = [sys.executable, "-m", "app.cli"]
@@ -169,7 +172,7 @@ def service(folder: Path, uri: str, hook_port: int) -> Iterator[tuple[str, str]]
     with output.open("wb") as stream:
         process = subprocess.Popen([*command, "serve"], env=environment, stdout=stream, stderr=stream)  # noqa: S603 - ourselves
     try:
-        address = f"http://127.0.0.1:{environment['PORT']}"
+        address = f"http://127.0.0.1:{port}"
         _await_ready(process, address, output)
         create = [*command, "token", "create", "--user", "admin@localhost", "--name", "demo"]
         made = subprocess.run(create, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
@@ -196,7 +199,8 @@ def _await_ready(service: subprocess.Popen[bytes], address: str, output: Path) -
     raise Surprise(f"the service was not ready within {WAIT_SECONDS:g} s:\n{output.read_text()[-2000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Returns a port that nothing listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

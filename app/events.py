@@ -28,6 +28,7 @@ EVENTS: dict[str, str] = {
     "mongod.stopped": "The private MongoDB has stopped.",
     "sample.server_down": "The private MongoDB of the sample data cannot be started. With the reason. The next try is in two seconds.",
     "sample.run_has_ended": "A run of a sample job ended before it could be cancelled.",
+    "job_types.not_installed": "A job type whose service has an address was not installed. With its name and the reason.",
     "sample.not_made": "JOBWRIGHT_SAMPLE is set, but the sample data was not created. With the reason.",
     "database.away": (
         "The database does not answer. With the driver's reason, which may contain addresses. Answers to requests do not contain it."

@@ -74,6 +74,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
         services.samples.keep_server()
         if node is not None:
             node.start()
+        services.job_types.install_at_start()
         if settings.sample:
             _make_sample(services)
         log.info("service.ready", seconds=round(time.monotonic() - began, 2), address=server.address if server else None)

@@ -32,6 +32,7 @@ from app.execution.runs import Runs
 from app.integrations.callbacks.reports import Callbacks
 from app.integrations.inbound.addresses import Addresses
 from app.integrations.inbound.reception import Reception
+from app.integrations.job_types.service import JobTypes
 from app.integrations.nats.bus import BusState
 from app.integrations.services.registration import ServiceRegistration
 from app.integrations.services.service import RegisteredServices
@@ -128,6 +129,7 @@ class Services:
     registered: RegisteredServices
     registration: ServiceRegistration
     registrations: Registrations
+    job_types: JobTypes
     keys: KeyRing
     ping: Callable[[], None]
     engine_age: Callable[[], float | None] = lambda: None

@@ -14,7 +14,7 @@ from app.api.calendars import routes as calendars
 from app.api.callbacks import routes as callbacks
 from app.api.commands import routes as bus
 from app.api.compat.blueprint import register_error_response
-from app.api.compat.job_types import routes as job_types
+from app.api.compat.job_types import routes as typed_runs
 from app.api.compat.named_jobs import routes as named_jobs
 from app.api.compat.schedule_executions import routes as schedule_executions
 from app.api.compat.schedules import routes as schedules
@@ -26,6 +26,7 @@ from app.api.health import routes as health
 from app.api.inbound import reception as webhooks
 from app.api.inbound import routes as inbound
 from app.api.job_history import routes as job_history
+from app.api.job_types import routes as job_types
 from app.api.jobs import routes as jobs
 from app.api.maintenance import routes as maintenance
 from app.api.outbox import routes as outbox
@@ -69,10 +70,11 @@ RESOURCES = (
     tokens,
     service_routes,
     sample,
+    job_types,
     problem_types,
     bus,
     named_jobs,
-    job_types,
+    typed_runs,
     schedules,
     schedule_executions,
     health,

@@ -114,6 +114,7 @@ def _services(
             outlook=jobs.outlook,
             settings=ground.settings,
         ),
+        job_types=integrations.job_types,
         registered=integrations.registered,
         registration=integrations.registration,
         registrations=integrations.registrations,

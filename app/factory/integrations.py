@@ -14,6 +14,7 @@ from app.factory.jobs import Jobs
 from app.factory.templates import Materials
 from app.integrations.callbacks.reports import Callbacks
 from app.integrations.callbacks.tokens import CallbackTokens
+from app.integrations.job_types.service import JobTypes
 from app.integrations.services.registration import ServiceRegistration
 from app.integrations.services.service import RegisteredServices
 from app.jobs.registration import Registrations
@@ -30,6 +31,7 @@ class Integrations:
     registration: ServiceRegistration
     registrations: Registrations
     callbacks: Callbacks
+    job_types: JobTypes
 
 
 def build_integrations(ground: Ground, materials: Materials, jobs: Jobs, executions: Executions) -> Integrations:
@@ -49,6 +51,13 @@ def build_integrations(ground: Ground, materials: Materials, jobs: Jobs, executi
         settings=settings,
     )
     return Integrations(
+        job_types=JobTypes(
+            registry=jobs.services.registry,
+            directory=jobs.services.directory,
+            connections=materials.connections,
+            service_connections=connections,
+            settings=settings,
+        ),
         registered=RegisteredServices(
             store=stores.services,
             jobs=registrations,

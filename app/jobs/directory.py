@@ -64,6 +64,10 @@ class JobDirectory:
             raise NotFound("job", name)
         return jobs[0]
 
+    def ever_named(self, name: str) -> bool:
+        """Returns whether a job has this name, or had it when it was deleted."""
+        return self._lists.ever_named(name)
+
     def of_template(self, actor: Actor, template_type: str, limit: int, *, sort: str = "name") -> list[Job]:
         """Returns the first jobs of a template."""
         return list(self.page(actor, JobFilter(template_type=template_type), sort=sort, limit=limit).items)

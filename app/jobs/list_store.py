@@ -16,6 +16,7 @@ from app.jobs.records import JobRef, SharedSchedule
 from app.mongo import ANY_DATE, QUERY_TIME_MS, Document
 from app.shapes import DAMAGED, make_readable
 from app.triggers import COMMON_FIELDS, FIELDS, TRIGGERS, trigger_from
+from app.validation.names import spellings
 
 MOST_NAMED = 60  # of the jobs that share a schedule
 MOST_FOUND = 1_000  # jobs of a text search whose ids are read at once, for the page and its total
@@ -69,6 +70,10 @@ class ListStore:
             others = self._jobs.find({"$and": [where, {"$nor": [due]}]}, max_time_ms=QUERY_TIME_MS).sort("name", 1)
             rows += list(others.skip(before).limit(limit - len(rows)))
         return [job_from(row) for row in rows], total
+
+    def ever_named(self, name: str) -> bool:
+        """Returns whether any job has this name, also a deleted one."""
+        return self._jobs.find_one({"name": {"$in": spellings(name)}}, {"_id": 1}, max_time_ms=QUERY_TIME_MS) is not None
 
     def due_between(self, begin: datetime, end: datetime, limit: int, *, groups: Collection[str] | None = None) -> list[Job]:
         """Returns enabled jobs that are due from `begin` on and before `end`, the next one first."""

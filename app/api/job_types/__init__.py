@@ -1,0 +1,1 @@
+"""Job types: /api/admin/job-types."""

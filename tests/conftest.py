@@ -21,7 +21,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
-from pymongo import monitoring
+from pymongo import MongoClient, monitoring
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from app.accounts import passwords
@@ -33,7 +33,7 @@ from app.events import configure_logging
 from app.factory import Store, build_services, create_app, migrate
 from app.jobtemplates.catalogue import Catalogue
 from app.local_mongod import LocalMongod, find_mongod
-from app.mongo import connect, open_database
+from app.mongo import Document, connect, open_database
 from app.services import EXTENSION, Services
 from tests.lengths import LONG, examples
 from tests.support import ADMIN, JOB_PATHS, KEY, KINDS, PASSWORD
@@ -223,6 +223,17 @@ def services(store: Store, settings: Settings, clock: ManualClock, catalogue: Ca
     built = build_services(settings, store, clock=clock, catalogue=catalogue)
     yield built
     built.samples.close()
+
+
+@pytest.fixture
+def sample_services(store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue, mongod: str) -> Iterator[Services]:
+    """The house, with the sample shop on the server of the tests: a test's sample data goes with the test."""
+    with MongoClient[Document](mongod) as client:
+        before = set(client.list_database_names())
+        yield build_services(replace(settings, sample_uri=mongod), store, clock=clock, catalogue=catalogue)
+        for name in set(client.list_database_names()) - before:
+            if name.startswith("jobwright_sample_"):
+                client.drop_database(name)
 
 
 @pytest.fixture

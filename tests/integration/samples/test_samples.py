@@ -30,14 +30,8 @@ ADMIN = Actor(id="ada", email="ada@example.com", role="admin", via="web")
 
 
 @pytest.fixture
-def services(store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue, mongod: str) -> Iterator[Services]:
-    """The house, with the sample shop on the server of the tests."""
-    with MongoClient(mongod) as client:
-        before = set(client.list_database_names())
-        yield build_services(replace(settings, sample_uri=mongod), store, clock=clock, catalogue=catalogue)
-        for name in set(client.list_database_names()) - before:
-            if name.startswith("jobwright_sample_"):
-                client.drop_database(name)
+def services(sample_services: Services) -> Services:
+    return sample_services
 
 
 def sample_databases(mongod: str) -> list[str]:

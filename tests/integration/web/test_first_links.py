@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import pytest
 from flask.testing import FlaskClient
-from pymongo import MongoClient
 from selectolax.lexbor import LexborHTMLParser
 
-from app.clock import ManualClock
-from app.config import Settings
-from app.factory import Store, build_services
-from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
 from tests.conftest import csrf
 
@@ -39,12 +33,8 @@ FIRST = (
 
 
 @pytest.fixture
-def services(store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue, mongod: str) -> Iterator[Services]:
-    yield build_services(replace(settings, sample_uri=mongod), store, clock=clock, catalogue=catalogue)
-    with MongoClient(mongod) as client:
-        for name in client.list_database_names():
-            if name.startswith("jobwright_sample_"):
-                client.drop_database(name)
+def services(sample_services: Services) -> Services:
+    return sample_services
 
 
 def followed(client: FlaskClient, pages: Sequence[str] = FIRST) -> dict[str, int]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from pymongo import MongoClient
 from selectolax.lexbor import LexborHTMLParser
 
 from app.audit.model import Actor
@@ -25,12 +23,8 @@ from tests.support import KEY, KINDS
 
 
 @pytest.fixture
-def services(store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue, mongod: str) -> Iterator[Services]:
-    yield build_services(replace(settings, sample_uri=mongod), store, clock=clock, catalogue=catalogue)
-    with MongoClient(mongod) as client:
-        for name in client.list_database_names():
-            if name.startswith("jobwright_sample_"):
-                client.drop_database(name)
+def services(sample_services: Services) -> Services:
+    return sample_services
 
 
 def page(client: FlaskClient, address: str = "/") -> LexborHTMLParser:

@@ -58,7 +58,7 @@ EVENTS: dict[str, str] = {
     ),
     "attempt.started": "An attempt was given to its process.",
     "attempt.ended": "An attempt ended. With its status, its seconds, and what happens next.",
-    "attempt.deferred": "Another program goes on with an attempt. `held` is false if it had reported the end already.",
+    "attempt.deferred": "Another program goes on with an attempt. If it has reported the end already, held is false.",
     "attempt.postponed": "The service of a run cannot take it now. With the reason, and how long it waits.",
     "callback.refused": "A service reported about an attempt that has ended. Nothing was changed.",
     "callback.unsigned": "A report of a service was refused, because its signature is missing or wrong.",

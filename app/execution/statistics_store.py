@@ -11,10 +11,11 @@ from pymongo.database import Database
 from pymongo.errors import ExecutionTimeout
 
 from app.execution.filters import LIVE_INDEX, in_groups
-from app.execution.sums import ITEM_FIELDS, Sums
+from app.execution.sums import Sums
 from app.execution.tallies import Begun, Tally
 from app.mongo import ANY_DATE, Document, Records
 from app.queue.execution import Outline
+from app.queue.items import MEMBERS, ItemCounts
 from app.queue.model import FAILURES, Status
 from app.queue.shape import EXECUTION
 from app.queue.store import COLLECTION, ENDED_VALUES, LIVE_VALUES
@@ -107,19 +108,19 @@ class StatisticsStore:
         where: Document = {"job_id": {"$in": list(job_ids)}, "dry": {"$ne": True}}
         if since is not None:
             where["queued_at"] = {"$gte": since}
-        items = {f"items_{what}": {"$sum": _items(names)} for what, names in ITEM_FIELDS.items()}
-        totals = {"count": {"$sum": 1}, "seconds": {"$sum": "$duration_seconds"}, **items}
+        totals = {"count": {"$sum": 1}, "seconds": {"$sum": "$duration_seconds"}, **_ITEM_SUMS}
         group = {"_id": {"job": "$job_id", "status": "$status"}, **totals}
+        stages: list[Document] = [{"$match": where}, {"$set": _GIVEN_COUNTS}, {"$set": _ALL_COUNTS}, {"$group": group}]
         by_job: dict[str, Sums] = {}
         try:
-            rows = list(self._executions.aggregate([{"$match": where}, {"$group": group}], maxTimeMS=SUMS_TIME_MS))
+            rows = list(self._executions.aggregate(stages, maxTimeMS=SUMS_TIME_MS))
         except ExecutionTimeout:
             return None
         for row in rows:
             job, status = row["_id"].get("job"), row["_id"].get("status")
             if isinstance(job, str) and status in _STATUSES:
-                counted = {f"items_{what}": int(_summed(row[f"items_{what}"])) for what in ITEM_FIELDS}
-                by_job[job] = by_job.get(job, Sums()).plus(status, row["count"], _summed(row["seconds"]), **counted)
+                items = ItemCounts(**{what: int(_summed(row[what])) for what in MEMBERS}) if row["counting"] else None
+                by_job[job] = by_job.get(job, Sums()).plus(status, row["count"], _summed(row["seconds"]), items)
         return by_job
 
     def counts_by_status(self) -> dict[str, int]:
@@ -142,9 +143,23 @@ def _summed(seconds: Any) -> float:
     return float(seconds) if isinstance(seconds, int | float) and math.isfinite(seconds) else 0.0
 
 
-def _items(names: Sequence[str]) -> Document:
-    """An expression for the first of these members of the result that is a number; 0 where none is."""
-    value: Any = 0
+def _count(names: Sequence[str]) -> Any:
+    """An expression for the first of these members of the result that is a count; null where none is."""
+    value: Any = None
     for name in reversed(names):
-        value = {"$cond": [{"$isNumber": f"$result.{name}"}, f"$result.{name}", value]}
-    return {"$add": [value, 0]}
+        member = f"$result.{name}"
+        value = {"$cond": [{"$and": [{"$isNumber": member}, {"$gte": [member, 0]}]}, member, value]}
+    return value
+
+
+# As `ItemCounts.of_result` does: the counts that a result gives, and all of them by those.
+_GIVEN_COUNTS = {f"given.{what}": _count(names) for what, names in MEMBERS.items()}
+_FAILED = {"$ifNull": ["$given.failed", 0]}
+_PROCESSED = {"$ifNull": ["$given.processed", {"$add": [{"$ifNull": ["$given.succeeded", 0]}, _FAILED]}]}
+_ALL_COUNTS = {
+    "items.counting": {"$cond": [{"$eq": [{"$ifNull": [*(f"$given.{what}" for what in MEMBERS), None]}, None]}, 0, 1]},
+    "items.processed": _PROCESSED,
+    "items.succeeded": {"$ifNull": ["$given.succeeded", {"$max": [0, {"$subtract": [_PROCESSED, _FAILED]}]}]},
+    "items.failed": _FAILED,
+}
+_ITEM_SUMS = {name: {"$sum": f"$items.{name}"} for name in ("counting", *MEMBERS)}

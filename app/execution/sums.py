@@ -1,33 +1,12 @@
-"""What the executions of a job come to, and the items that their results report."""
+"""What the executions of a job come to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from app.queue.items import ItemCounts
 from app.queue.model import FAILURES, Status
-
-# Where the result of an execution says how many items it worked on: the member of a service's answer, else that of a template.
-ITEM_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "processed": ("itemsProcessed", "records_processed"),
-    "succeeded": ("itemsSucceeded", "items_succeeded"),
-    "failed": ("itemsFailed", "items_failed"),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Items:
-    """How many items one execution worked on."""
-
-    processed: int = 0
-    succeeded: int = 0
-    failed: int = 0
-
-    @classmethod
-    def of(cls, result: Mapping[str, Any] | None) -> Items:
-        """Returns the counts that a result reports; 0 for those that it does not report."""
-        return cls(**{what: _first_count(result or {}, names) for what, names in ITEM_FIELDS.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +15,7 @@ class Sums:
 
     counts: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
-    items: Items = field(default_factory=Items)
+    items: ItemCounts | None = None
 
     @property
     def successful(self) -> int:
@@ -63,19 +42,10 @@ class Sums:
         """The mean duration of those that succeeded; None if there are none."""
         return self.seconds / self.successful if self.successful else None
 
-    def plus(self, status: str, count: int, seconds: float, *, items_processed: int, items_succeeded: int, items_failed: int) -> Sums:
+    def plus(self, status: str, count: int, seconds: float, items: ItemCounts | None) -> Sums:
         """Returns the sums with those of one more status."""
         return Sums(
             counts={**self.counts, status: self.counts.get(status, 0) + count},
             seconds=self.seconds + (seconds if status == Status.SUCCESS else 0.0),
-            items=Items(
-                processed=self.items.processed + items_processed,
-                succeeded=self.items.succeeded + items_succeeded,
-                failed=self.items.failed + items_failed,
-            ),
+            items=ItemCounts.sum_of((self.items, items)),
         )
-
-
-def _first_count(result: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    values = (result.get(name) for name in names)
-    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool) and value >= 0), 0)

@@ -60,6 +60,7 @@ def build_integrations(ground: Ground, materials: Materials, jobs: Jobs, executi
         ),
         registered=RegisteredServices(
             store=stores.services,
+            endpoints=stores.endpoints,
             jobs=registrations,
             connections=connections,
             pausing=jobs.pausing,

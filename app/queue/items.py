@@ -1,4 +1,4 @@
-"""How many items a run did, as the services that do the work count them."""
+"""How many items a run did, as the result of its template or the answer of its service counts them."""
 
 from __future__ import annotations
 
@@ -6,27 +6,34 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-# The members of a result that count, and what a query asks for.
-COUNTS = ("itemsProcessed", "itemsSucceeded", "itemsFailed")
-ITEM_FIELDS = tuple(f"result.{name}" for name in COUNTS)
+# Where a result says how many: the member of a service's answer, else that of a template.
+MEMBERS: Mapping[str, tuple[str, ...]] = {
+    "processed": ("itemsProcessed", "records_processed"),
+    "succeeded": ("itemsSucceeded", "items_succeeded"),
+    "failed": ("itemsFailed", "items_failed"),
+}
+COUNTS = tuple(name for names in MEMBERS.values() for name in names)
+ITEM_FIELDS = tuple(f"result.{name}" for name in COUNTS)  # what a query asks for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemCounts:
     """Items of one run, or of several together."""
 
-    processed: int
-    succeeded: int
-    failed: int
+    processed: int = 0
+    succeeded: int = 0
+    failed: int = 0
 
     @classmethod
     def of_result(cls, result: Any) -> Self | None:
-        """The counts in the result of a run; None if it has none."""
-        if not isinstance(result, Mapping):
+        """The counts in the result of a run; None if it has none. Those that it leaves out follow from the others: each item that was
+        processed succeeded or failed."""
+        given = {what: _first_count(result, names) for what, names in MEMBERS.items()} if isinstance(result, Mapping) else {}
+        if all(count is None for count in given.values()):
             return None
-        processed, succeeded, failed = (_count(result.get(name)) for name in COUNTS)
-        if processed is None or succeeded is None or failed is None:
-            return None
+        failed = given["failed"] or 0
+        processed = (given["succeeded"] or 0) + failed if given["processed"] is None else given["processed"]
+        succeeded = max(0, processed - failed) if given["succeeded"] is None else given["succeeded"]
         return cls(processed=processed, succeeded=succeeded, failed=failed)
 
     @classmethod
@@ -42,5 +49,6 @@ class ItemCounts:
         )
 
 
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+def _first_count(result: Mapping[str, Any], names: Iterable[str]) -> int | None:
+    values = (result.get(name) for name in names)
+    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool) and value >= 0), None)

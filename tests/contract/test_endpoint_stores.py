@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pymongo.database import Database
 
 from app.integrations.callbacks.breaker import Breaker, Circuit
-from app.integrations.callbacks.endpoint_store import Endpoint, EndpointStore, LastCall
+from app.integrations.callbacks.endpoint_store import MOST_CALLS, Endpoint, EndpointStore, LastCall
 from app.mongo import Document
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -23,11 +23,14 @@ def test_an_endpoint_of_which_nothing_is_known_is_closed(database: Data) -> None
 def test_an_endpoint_comes_back_as_it_was_put(database: Data) -> None:
     endpoints = EndpointStore(database)
     new = endpoints.get("email", ORIGIN)
-    call = LastCall(at=NOW, succeeded=False, seconds=1.5, error="The service answered 503")
+    error = "The service answered 503"
+    calls = tuple(
+        LastCall(at=NOW, succeeded=False, seconds=1.5, error=error, execution_id=f"e{n}", job_name="digest") for n in range(MOST_CALLS)
+    )
     state = Breaker().after([False] * 5, NOW)
-    assert endpoints.put(new, replace(new, breaker=state, last_call=call, changed_at=NOW))
+    assert endpoints.put(new, replace(new, breaker=state, last_calls=calls * 2, changed_at=NOW))
     stored = endpoints.get("email", ORIGIN)
-    assert stored == Endpoint(service="email", origin=ORIGIN, breaker=state, last_call=call, changed_at=NOW, version=1)
+    assert stored == Endpoint(service="email", origin=ORIGIN, breaker=state, last_calls=calls, changed_at=NOW, version=1)
     assert (stored.breaker.circuit, stored.breaker.pause) == (Circuit.OPEN, timedelta(seconds=10))
 
 

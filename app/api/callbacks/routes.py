@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g, request
-
 from app.api.blueprint import OpenBlueprint
+from app.api.callbacks.reporting import find_reporter, reporter
 from app.api.callbacks.schemas import COMPLETE, EXTEND, FAIL, HEARTBEAT, LOGS, PROGRESS, ReportOut, standing_json
 from app.api.current import services
-from app.errors import SignatureRefused, UnknownReportAddress
-from app.integrations.callbacks.reports import Reporter
 
 blueprint = OpenBlueprint(
     "Callbacks",
@@ -21,21 +18,7 @@ blueprint = OpenBlueprint(
 )
 
 
-@blueprint.before_request
-def find_reporter() -> None:
-    """Finds out who reports about what, by the token in the address and the signature of the body."""
-    token = (request.view_args or {}).get("token", "")
-    try:
-        g.reporter = services().callbacks.reporter(token, dict(request.headers), request.get_data(cache=True))
-    except (UnknownReportAddress, SignatureRefused):
-        services().rates.count_stranger(request.remote_addr or "")
-        raise
-
-
-def reporter() -> Reporter:
-    """Returns who reports."""
-    found: Reporter = g.reporter
-    return found
+blueprint.before_request(find_reporter)
 
 
 @blueprint.post("/<token>/heartbeat")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api.present import jsonable
-from app.execution.sums import ITEM_FIELDS, Items
 from app.queue.execution import Execution
+from app.queue.items import COUNTS, ItemCounts
 from app.queue.model import FAILURES, Status, Trigger
 from templates_lib.messages import said
 
@@ -28,7 +28,7 @@ _CAUSES = {
     Trigger.MANUAL.value: "admin",
     Trigger.BACKFILL.value: "admin",
 }
-_NOT_IN_METADATA = frozenset({"message", *(name for names in ITEM_FIELDS.values() for name in names)})
+_NOT_IN_METADATA = frozenset({"message", *COUNTS})
 
 
 def status_word(status: str) -> str:
@@ -59,7 +59,7 @@ def job_result(execution: Execution) -> dict[str, Any] | None:
     """Returns the JobResult of an execution that has ended; None for one that has not."""
     if execution.is_live:
         return None
-    items, result, error = Items.of(execution.result), execution.result or {}, error_words(execution)
+    items, result, error = execution.items or ItemCounts(), execution.result or {}, error_words(execution)
     listed = result.get("error_messages")
     errors = [str(line) for line in listed] if isinstance(listed, list) else []
     counts = {"itemsProcessed": items.processed, "itemsSucceeded": items.succeeded, "itemsFailed": items.failed}

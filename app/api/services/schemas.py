@@ -11,6 +11,8 @@ from marshmallow import fields as ma
 from app.api.base_schemas import INSTANT, AnswerSchema, FieldErrorOut, RequestSchema
 from app.api.present import errors_json, instant, jsonable
 from app.connections.services import NewKey
+from app.integrations.callbacks.breaker import Circuit
+from app.integrations.callbacks.endpoint_store import Endpoint
 from app.integrations.services.declaration import HEARTBEAT, MANIFEST, MOST_JOBS, REGISTRATION
 from app.integrations.services.model import Instance, Service
 from app.integrations.services.registration import Outcome
@@ -84,6 +86,27 @@ class ServiceJobOut(AnswerSchema):
     drift = ma.List(ma.String(), metadata={"description": "Those of which the code has changed its own value since"})
 
 
+class CallOut(AnswerSchema):
+    at = ma.String(required=True, metadata=INSTANT)
+    job = ma.String(required=True)
+    executionId = ma.String(required=True)
+    succeeded = ma.Boolean(required=True, metadata={"description": "The service answered, and not with a failure of its own"})
+    seconds = ma.Float(required=True)
+    error = ma.String(required=True, allow_none=True)
+
+
+class EndpointOut(AnswerSchema):
+    origin = ma.String(required=True, metadata={"description": "Scheme, host and port"})
+    circuit = ma.String(
+        required=True,
+        metadata={"enum": [item.value for item in Circuit], "description": "`open`: no calls; `half_open`: one call as a probe"},
+    )
+    retryAt = ma.String(required=True, allow_none=True, metadata={**INSTANT, "description": "When the next probe may be made"})
+    changedAt = ma.String(required=True, allow_none=True, metadata=INSTANT)
+    failuresInRow = ma.Integer(required=True)
+    lastCalls = ma.List(ma.Nested(CallOut), required=True, metadata={"description": "The newest ones, newest first"})
+
+
 class ServiceOut(AnswerSchema):
     name = ma.String(required=True)
     displayName = ma.String(required=True)
@@ -97,6 +120,7 @@ class ServiceOut(AnswerSchema):
     seenAt = ma.String(required=True, metadata=INSTANT)
     createdAt = ma.String(required=True, metadata=INSTANT)
     instances = ma.List(ma.Nested(InstanceOut), required=True)
+    endpoints = ma.List(ma.Nested(EndpointOut), required=True, metadata={"description": "Those that were called"})
     jobs = ma.List(ma.Nested(ServiceJobOut), required=True)
 
 
@@ -158,6 +182,7 @@ def service_json(overview: Overview, now: datetime) -> dict[str, Any]:
             "seenAt": service.seen_at,
             "createdAt": service.created_at,
             "instances": [_instance_json(item, now) for item in service.instances],
+            "endpoints": [_endpoint_json(item) for item in overview.endpoints],
             "jobs": [_job_json(job) for job in overview.jobs],
         }
     )
@@ -178,6 +203,28 @@ def _instance_json(item: Instance, now: datetime) -> dict[str, Any]:
         "jobs": list(item.jobs),
         "running": item.running,
         "seenAt": item.seen_at,
+    }
+
+
+def _endpoint_json(item: Endpoint) -> dict[str, Any]:
+    breaker = item.breaker
+    return {
+        "origin": item.origin,
+        "circuit": breaker.circuit.value,
+        "retryAt": breaker.retry_at,
+        "changedAt": item.changed_at,
+        "failuresInRow": breaker.failures_in_row,
+        "lastCalls": [
+            {
+                "at": call.at,
+                "job": call.job_name,
+                "executionId": call.execution_id,
+                "succeeded": call.succeeded,
+                "seconds": call.seconds,
+                "error": call.error,
+            }
+            for call in item.last_calls
+        ],
     }
 
 

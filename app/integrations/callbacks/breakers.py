@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.events import get_logger
 from app.integrations.callbacks.breaker import Circuit
-from app.integrations.callbacks.endpoint_store import Endpoint, EndpointStore, LastCall
+from app.integrations.callbacks.endpoint_store import MOST_CALLS, Endpoint, EndpointStore, LastCall
 
 log = get_logger(__name__)
 
@@ -21,23 +21,13 @@ LONGEST_PROBE = timedelta(minutes=5)  # after this time nobody expects to hear o
 Key = tuple[str, str]  # service and origin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """How a call went."""
-
-    at: datetime
-    succeeded: bool
-    seconds: float
-    error: str | None = None
-
-
 class Breakers:
     """Endpoints are read when they are needed, and results are written together by `flush`."""
 
     def __init__(self, store: EndpointStore, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._known: dict[Key, tuple[float, Endpoint]] = {}
-        self._calls: defaultdict[Key, list[Call]] = defaultdict(list)
+        self._calls: defaultdict[Key, list[LastCall]] = defaultdict(list)
         self._lock = threading.Lock()  # of `_calls`
 
     def blocked_until(self, service: str, origin: str, *, timeout_seconds: float) -> datetime | None:
@@ -58,7 +48,7 @@ class Breakers:
                 return None
         return now + AGAIN
 
-    def note(self, service: str, origin: str, call: Call) -> None:
+    def note(self, service: str, origin: str, call: LastCall) -> None:
         """Remember how a call went, until the next flush; from any thread."""
         with self._lock:
             self._calls[service, origin].append(call)
@@ -77,7 +67,7 @@ class Breakers:
                 for key, results in left.items():
                     self._calls[key][:0] = results
 
-    def _record(self, service: str, origin: str, calls: list[Call]) -> bool:
+    def _record(self, service: str, origin: str, calls: list[LastCall]) -> bool:
         """False where other nodes were quicker again and again."""
         now, last = self._clock.now(), calls[-1]
         for _ in range(PUT_TRIES):
@@ -87,7 +77,7 @@ class Breakers:
             after = replace(
                 endpoint,
                 breaker=breaker,
-                last_call=LastCall(at=last.at, succeeded=last.succeeded, seconds=last.seconds, error=last.error),
+                last_calls=(*reversed(calls), *endpoint.last_calls)[:MOST_CALLS],
                 changed_at=now if turned else endpoint.changed_at,
             )
             if self._put(endpoint, after):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
 from pymongo.database import Database
@@ -11,42 +11,51 @@ from pymongo.errors import DuplicateKeyError
 
 from app.integrations.callbacks.breaker import Breaker, Circuit
 from app.mongo import Document, Records
-from app.shapes import Flag, Instant, Number, Object, Text, instants, one_of, texts, wholes
+from app.shapes import Flag, Instant, Listed, Number, Object, Text, instants, one_of, texts, wholes
 
 MILLISECOND = timedelta(milliseconds=1)
+MOST_CALLS = 10  # of the newest calls, so many are kept
+LAST_CALL = Object(
+    members={
+        **texts("execution_id", "job_name"),
+        "at": Instant(),
+        "succeeded": Flag(),
+        "seconds": Number(whole=False),
+        "error": Text(nullable=True),
+    }
+)
 ENDPOINT = Object(
     members={
         **texts("service", "origin"),
         "circuit": one_of([item.value for item in Circuit], Circuit.CLOSED.value),
         **wholes("failures_in_row", "calls", "failures", "pause_ms", "version"),
         **instants("counted_from", "retry_at", "changed_at", nullable=True),
-        "last_call": Object(
-            nullable=True,
-            members={"at": Instant(), "succeeded": Flag(), "seconds": Number(whole=False), "error": Text(nullable=True)},
-        ),
+        "last_calls": Listed(of=LAST_CALL),
     }
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastCall:
-    """The newest call to an endpoint that is known: when it ended, how long it took, and the error if it failed."""
+    """A call to an endpoint: when it ended, how long it took, the error if it failed, and for which execution of which job it was made."""
 
     at: datetime
     succeeded: bool
     seconds: float
     error: str | None = None
+    execution_id: str = ""
+    job_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """An endpoint of a service: scheme, host and port. `version` counts the changes, from 0 for one that is not stored; `changed_at` is
-    when its breaker opened or closed last."""
+    """An endpoint of a service: scheme, host and port. `last_calls` are the newest of all nodes, newest first. `version` counts the
+    changes, from 0 for one that is not stored; `changed_at` is when its breaker opened or closed last."""
 
     service: str
     origin: str
     breaker: Breaker = field(default_factory=Breaker)
-    last_call: LastCall | None = None
+    last_calls: tuple[LastCall, ...] = ()
     changed_at: datetime | None = None
     version: int = 0
 
@@ -93,7 +102,7 @@ class EndpointStore:
 
 
 def _document(endpoint: Endpoint, version: int) -> Document:
-    breaker, call = endpoint.breaker, endpoint.last_call
+    breaker = endpoint.breaker
     return {
         "_id": endpoint.id,
         "service": endpoint.service,
@@ -105,14 +114,13 @@ def _document(endpoint: Endpoint, version: int) -> Document:
         "counted_from": breaker.counted_from,
         "retry_at": breaker.retry_at,
         "pause_ms": breaker.pause // MILLISECOND,
-        "last_call": None if call is None else {"at": call.at, "succeeded": call.succeeded, "seconds": call.seconds, "error": call.error},
+        "last_calls": [asdict(call) for call in endpoint.last_calls[:MOST_CALLS]],
         "changed_at": endpoint.changed_at,
         "version": version,
     }
 
 
 def _endpoint(row: Document) -> Endpoint:
-    call = row["last_call"]
     return Endpoint(
         service=row["service"],
         origin=row["origin"],
@@ -125,7 +133,7 @@ def _endpoint(row: Document) -> Endpoint:
             retry_at=row["retry_at"],
             pause=row["pause_ms"] * MILLISECOND,
         ),
-        last_call=LastCall(**{name: call[name] for name in LastCall.__slots__}) if call else None,
+        last_calls=tuple(LastCall(**{name: call[name] for name in LastCall.__slots__}) for call in row["last_calls"]),
         changed_at=row["changed_at"],
         version=row["version"],
     )

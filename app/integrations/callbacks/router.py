@@ -10,7 +10,8 @@ from datetime import timedelta
 from app.clock import Clock
 from app.errors import JobwrightError
 from app.events import get_logger
-from app.integrations.callbacks.breakers import Breakers, Call
+from app.integrations.callbacks.breakers import Breakers
+from app.integrations.callbacks.endpoint_store import LastCall
 from app.integrations.callbacks.route import Postpone, Target, origin_of
 from app.integrations.services.model import Service
 from app.queue.model import Attempt, Outcome, Reason, Status
@@ -100,8 +101,18 @@ class ServiceRouter:
         if out is None or succeeded is None:
             return
         error = None if succeeded or outcome.error is None else outcome.error.message[:LONGEST_ERROR]
-        call = Call(at=self._clock.now(), succeeded=succeeded, seconds=outcome.seconds, error=error)
-        self._breakers.note(out.service, out.origin, call)
+        self._breakers.note(
+            out.service,
+            out.origin,
+            LastCall(
+                at=self._clock.now(),
+                succeeded=succeeded,
+                seconds=outcome.seconds,
+                error=error,
+                execution_id=attempt.execution_id,
+                job_name=attempt.job_name,
+            ),
+        )
 
     def flush(self) -> None:
         """Write how calls went, for all nodes, and retire the jobs that are gone. A job that could not be retired is found gone again at

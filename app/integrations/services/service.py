@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,8 @@ from app.clock import Clock
 from app.connections.services import NewKey, ServiceConnections
 from app.errors import Conflict, FieldError, Forbidden, JobwrightError, NotFound, ValidationFailed
 from app.events import get_logger
+from app.integrations.callbacks.breaker import Circuit
+from app.integrations.callbacks.endpoint_store import Endpoint, EndpointStore
 from app.integrations.services.declaration import HEARTBEATS
 from app.integrations.services.model import INSTANCE_SECONDS, Instance, InstanceState, OnStale, Service
 from app.integrations.services.store import ServiceStore
@@ -29,11 +32,18 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """A service with what is shown about it: its connection (secrets masked; None if it is gone) and its jobs that the actor sees."""
+    """A service with what is shown about it: its connection (secrets masked; None if it is gone), its jobs that the actor sees, and the
+    endpoints that were called for it, with their circuit breakers and last calls."""
 
     service: Service
     connection: Document | None
     jobs: tuple[Job, ...]
+    endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def tripped(self) -> list[Endpoint]:
+        """The endpoints that get no calls, or only a probe, because calls failed."""
+        return [endpoint for endpoint in self.endpoints if endpoint.breaker.circuit is not Circuit.CLOSED]
 
     @property
     def drifted(self) -> list[Job]:
@@ -48,6 +58,7 @@ class RegisteredServices:
         self,
         *,
         store: ServiceStore,
+        endpoints: EndpointStore,
         jobs: Registrations,
         connections: ServiceConnections,
         pausing: Pausing,
@@ -55,7 +66,7 @@ class RegisteredServices:
         audit: AuditTrail,
         clock: Clock,
     ) -> None:
-        self._store, self._jobs, self._connections, self._pausing = store, jobs, connections, pausing
+        self._store, self._endpoints, self._jobs, self._connections, self._pausing = store, endpoints, jobs, connections, pausing
         self._account_exists, self._audit, self._clock = account_exists, audit, clock
 
     # -- looking --------------------------------------------------------------------------------------------------
@@ -63,12 +74,16 @@ class RegisteredServices:
     def all(self, actor: Actor) -> list[Overview]:
         """Returns every service, by name. Raises Forbidden."""
         require(actor, May.SEE_SERVICES)
-        return [self._overview(actor, service) for service in self._store.all()]
+        known = self._store.all()
+        endpoints: defaultdict[str, list[Endpoint]] = defaultdict(list)
+        for endpoint in self._endpoints.of_services([service.name for service in known]):
+            endpoints[endpoint.service].append(endpoint)
+        return [self._overview(actor, service, endpoints[service.name]) for service in known]
 
     def get(self, actor: Actor, name: str) -> Overview:
         """Returns one service. Raises NotFound, Forbidden."""
         require(actor, May.SEE_SERVICES)
-        return self._overview(actor, self._known(name))
+        return self._overview(actor, self._known(name), self._endpoints.of_services([name]))
 
     # -- at the word of a service ---------------------------------------------------------------------------------
 
@@ -145,6 +160,7 @@ class RegisteredServices:
         with self._audit.action(actor, "service.delete", kind="service", target_id=name, name=name):
             retired = self._jobs.retire(actor, name, self._jobs.of_service(name)).retired
             self._store.remove(name)
+            self._endpoints.forget(name)
         return list(retired)
 
     # -- at its turn ----------------------------------------------------------------------------------------------
@@ -189,13 +205,21 @@ class RegisteredServices:
         except JobwrightError as error:
             log.warning("service.not_paused", service=service.name, job=job.definition.name, reason=str(error)[:200])
 
-    def _overview(self, actor: Actor, service: Service) -> Overview:
+    def _overview(self, actor: Actor, service: Service, endpoints: Sequence[Endpoint]) -> Overview:
         try:
             connection = self._connections.find(service.name)
         except Conflict:  # a connection of another kind has the name by now
             connection = None
         jobs = [job for job in self._jobs.of_service(service.name) if actor.groups is None or job.definition.group in actor.groups]
-        return Overview(service=service, connection=connection, jobs=tuple(jobs))
+        return Overview(service=service, connection=connection, jobs=tuple(jobs), endpoints=tuple(self._shown(actor, endpoints, jobs)))
+
+    @staticmethod
+    def _shown(actor: Actor, endpoints: Sequence[Endpoint], jobs: Sequence[Job]) -> list[Endpoint]:
+        """The endpoints, with the calls for jobs that the actor sees."""
+        if actor.groups is None:
+            return list(endpoints)
+        names = {job.definition.name for job in jobs}
+        return [replace(item, last_calls=tuple(call for call in item.last_calls if call.job_name in names)) for item in endpoints]
 
     def _known(self, name: str) -> Service:
         service = self._store.get(name)

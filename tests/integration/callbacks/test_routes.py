@@ -12,8 +12,8 @@ from app.clock import ManualClock
 from app.errors import StaleVersion
 from app.factory import Store
 from app.integrations.callbacks.breaker import Circuit
-from app.integrations.callbacks.breakers import Breakers, Call
-from app.integrations.callbacks.endpoint_store import EndpointStore
+from app.integrations.callbacks.breakers import Breakers
+from app.integrations.callbacks.endpoint_store import EndpointStore, LastCall
 from app.integrations.callbacks.route import Postpone, Target, origin_of
 from app.integrations.callbacks.router import ServiceRouter
 from app.integrations.services.model import Instance, Service
@@ -155,9 +155,9 @@ def test_a_breaker_that_opens_on_one_node_is_open_on_all(town: Town, outcome: Ou
         assert str(wait.words) == "The circuit breaker of http://email.internal:7006 is open: calls to email failed"
         assert wait.until == town.clock.now() + timedelta(seconds=9.4)
     endpoint = town.store.of_services(["email"])[0]
-    assert endpoint.last_call is not None
     assert outcome.error is not None
-    assert (endpoint.last_call.succeeded, endpoint.last_call.error) == (False, outcome.error.message)
+    assert [(call.succeeded, call.error) for call in endpoint.last_calls] == [(False, outcome.error.message)] * 5
+    assert [(call.execution_id, call.job_name) for call in endpoint.last_calls] == [(f"e{n}", "j") for n in (6, 5, 4, 3, 2)]
     assert endpoint.changed_at == town.clock.now() - timedelta(seconds=0.6)
 
 
@@ -211,7 +211,7 @@ def test_an_instance_whose_breaker_is_open_leaves_its_runs_to_the_others(town: T
 def test_results_of_many_nodes_at_once_are_all_counted(town: Town) -> None:
     breakers = [Breakers(town.store, town.clock) for _ in range(6)]
     for node in breakers:
-        node.note("email", ADDRESS, Call(at=town.clock.now(), succeeded=True, seconds=0.1))
+        node.note("email", ADDRESS, LastCall(at=town.clock.now(), succeeded=True, seconds=0.1))
     with ThreadPoolExecutor(6) as pool:
         for _ in range(4):
             list(pool.map(lambda node: node.flush(), breakers))

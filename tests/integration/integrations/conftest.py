@@ -1,10 +1,9 @@
-"""What tests of services share: a service account, its clients, and the template of registered jobs."""
+"""What tests of services share: a service account, its clients."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -12,47 +11,11 @@ from flask import Flask
 from app.accounts.model import AccountKind, Role, Scope
 from app.audit.model import SYSTEM, Actor
 from app.config import Settings
-from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
-from templates_lib import fields
-from templates_lib.base import JobResult, JobTemplate, RunContext
 from tests.conftest import Api
 from tests.support import KEY
 
 BOT = "bot@example.com"
-
-
-class StandIn(JobTemplate):
-    type = "service_job"
-    name = "Job of a service"
-    description = "Run a job that one of your services has registered"
-    category = "Integration"
-    icon = "server"
-    parameters_schema: ClassVar[Mapping[str, Any]] = {
-        "type": "object",
-        "properties": {
-            "service": fields.connection("service", "Service"),
-            "path": {"type": "string", "title": "Path", "pattern": r"^/[^\s?#]*(\?[^\s#]*)?$", "maxLength": 1000},
-            "job_name": {"type": "string", "title": "Job name"},
-            "config": {"type": "object", "title": "Settings", "x-widget": "json"},
-            "config_schema": {"type": "object", "title": "Schema", "x-widget": "json"},
-            "on_failed_items": {"title": "If items fail", "default": "warn", "enum": ["fail", "warn", "succeed"]},
-            "heartbeat_seconds": {"type": "integer", "title": "Longest silence", "default": 60},
-        },
-        "required": ["service", "job_name"],
-        "additionalProperties": False,
-    }
-
-    def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
-        return JobResult("done")
-
-
-@pytest.fixture(scope="session")
-def catalogue() -> Catalogue:
-    found = Catalogue.discover()
-    if "service_job" in found.types():
-        return found
-    return Catalogue({**{entry.type: entry.template for entry in found.code()}, "service_job": StandIn()})
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from app.accounts.model import Scope
 from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.factory import Store
+from app.integrations.callbacks.breaker import Breaker
+from app.integrations.callbacks.endpoint_store import EndpointStore, LastCall
 from app.jobs.model import Job
 from app.services import Services
 from tests.conftest import Api, app_of
@@ -381,6 +384,22 @@ def test_a_removed_service_can_register_again_and_finds_what_admins_chose(bot_ap
     assert answer.json["updated"] == [BY_URL["name"]]
     back = registered(services, BY_URL["name"])
     assert (back.id, back.definition.enabled) == (job.id, True)
+
+
+def test_a_service_shows_its_endpoints_until_it_is_removed(bot_api: Api, api: Api, services: Services, store: Store) -> None:
+    bot_api("POST", REGISTER, BY_URL)
+    endpoints, now, origin = EndpointStore(store.database), services.clock.now(), "http://email-service:7006"
+    new = endpoints.get("email-service", origin)
+    call = LastCall(at=now, succeeded=False, seconds=0.5, error="The service answered 503", execution_id="e1", job_name=BY_URL["name"])
+    assert endpoints.put(new, replace(new, breaker=Breaker().after([False] * 5, now), last_calls=(call,), changed_at=now))
+    shown = api("GET", "/api/services/email-service").json
+    assert api("GET", "/api/services").json["services"] == [shown]
+    assert [(item["origin"], item["circuit"], item["failuresInRow"]) for item in shown["endpoints"]] == [(origin, "open", 5)]
+    last = shown["endpoints"][0]["lastCalls"]
+    assert [(item["job"], item["executionId"], item["error"]) for item in last] == [(BY_URL["name"], "e1", "The service answered 503")]
+    assert api("DELETE", "/api/services/email-service").status_code == 200
+    bot_api("POST", REGISTER, BY_URL)
+    assert api("GET", "/api/services/email-service").json["endpoints"] == []
 
 
 def test_a_deleted_job_comes_back_when_it_is_registered_again(bot_api: Api, api: Api, services: Services) -> None:

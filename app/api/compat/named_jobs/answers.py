@@ -10,9 +10,10 @@ from app.api.compat.words import cause_word, error_words, in_both_spellings, met
 from app.api.current import actor, services
 from app.api.jobs.answers import client_locale
 from app.connections.vault import mask
-from app.execution.sums import Items, Sums
+from app.execution.sums import Sums
 from app.jobs.model import Job
 from app.queue.execution import Execution
+from app.queue.items import MEMBERS, ItemCounts
 
 
 def show_named_jobs(jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -75,14 +76,14 @@ def figures(sums: Sums | None) -> dict[str, Any]:
 
 def show_stats(sums: Sums | None) -> dict[str, Any]:
     """Returns the figures of the executions of a period, with the items that they worked on."""
-    items = None if sums is None else sums.items
-    counts = {f"items_{what}": None if items is None else getattr(items, what) for what in ("processed", "succeeded", "failed")}
+    items = None if sums is None else sums.items or ItemCounts()
+    counts = {f"items_{what}": None if items is None else getattr(items, what) for what in MEMBERS}
     return in_both_spellings({**figures(sums), **counts})
 
 
 def show_named_execution(execution: Execution) -> dict[str, Any]:
     """Returns an execution as a row of `scheduled_jobs`."""
-    items = Items.of(execution.result)
+    items = execution.items or ItemCounts()
     return in_both_spellings(
         {
             "id": execution.id,

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pymongo.database import Database
 
 from app.integrations.callbacks.breaker import Breaker, Circuit
-from app.integrations.callbacks.endpoint_store import MOST_CALLS, Endpoint, EndpointStore, LastCall
+from app.integrations.callbacks.endpoint import MOST_CALLS, Endpoint, LastCall
+from app.integrations.callbacks.endpoint_store import EndpointStore
 from app.mongo import Document
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

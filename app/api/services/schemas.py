@@ -12,7 +12,7 @@ from app.api.base_schemas import INSTANT, AnswerSchema, FieldErrorOut, RequestSc
 from app.api.present import errors_json, instant, jsonable
 from app.connections.services import NewKey
 from app.integrations.callbacks.breaker import Circuit
-from app.integrations.callbacks.endpoint_store import Endpoint
+from app.integrations.callbacks.endpoint import Endpoint
 from app.integrations.services.declaration import HEARTBEAT, MANIFEST, MOST_JOBS, REGISTRATION
 from app.integrations.services.model import Instance, Service
 from app.integrations.services.registration import Outcome

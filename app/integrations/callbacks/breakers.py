@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from app.clock import Clock
 from app.events import get_logger
 from app.integrations.callbacks.breaker import Circuit
-from app.integrations.callbacks.endpoint_store import MOST_CALLS, Endpoint, EndpointStore, LastCall
+from app.integrations.callbacks.endpoint import MOST_CALLS, Endpoint, LastCall
+from app.integrations.callbacks.endpoint_store import EndpointStore
 
 log = get_logger(__name__)
 

@@ -11,7 +11,7 @@ from app.clock import Clock
 from app.errors import JobwrightError
 from app.events import get_logger
 from app.integrations.callbacks.breakers import Breakers
-from app.integrations.callbacks.endpoint_store import LastCall
+from app.integrations.callbacks.endpoint import LastCall
 from app.integrations.callbacks.route import Postpone, Target, origin_of
 from app.integrations.services.model import Service
 from app.queue.model import Attempt, Outcome, Reason, Status

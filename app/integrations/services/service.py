@@ -15,7 +15,8 @@ from app.connections.services import NewKey, ServiceConnections
 from app.errors import Conflict, FieldError, Forbidden, JobwrightError, NotFound, ValidationFailed
 from app.events import get_logger
 from app.integrations.callbacks.breaker import Circuit
-from app.integrations.callbacks.endpoint_store import Endpoint, EndpointStore
+from app.integrations.callbacks.endpoint import Endpoint
+from app.integrations.callbacks.endpoint_store import EndpointStore
 from app.integrations.services.declaration import HEARTBEATS
 from app.integrations.services.model import INSTANCE_SECONDS, Instance, InstanceState, OnStale, Service
 from app.integrations.services.store import ServiceStore

@@ -13,7 +13,8 @@ from app.errors import StaleVersion
 from app.factory import Store
 from app.integrations.callbacks.breaker import Circuit
 from app.integrations.callbacks.breakers import Breakers
-from app.integrations.callbacks.endpoint_store import EndpointStore, LastCall
+from app.integrations.callbacks.endpoint import LastCall
+from app.integrations.callbacks.endpoint_store import EndpointStore
 from app.integrations.callbacks.route import Postpone, Target, origin_of
 from app.integrations.callbacks.router import ServiceRouter
 from app.integrations.services.model import Instance, Service

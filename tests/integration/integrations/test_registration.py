@@ -12,7 +12,8 @@ from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.factory import Store
 from app.integrations.callbacks.breaker import Breaker
-from app.integrations.callbacks.endpoint_store import EndpointStore, LastCall
+from app.integrations.callbacks.endpoint import LastCall
+from app.integrations.callbacks.endpoint_store import EndpointStore
 from app.jobs.model import Job
 from app.services import Services
 from tests.conftest import Api, app_of

@@ -76,8 +76,9 @@ test-processes: setup-tests
 # Long runs have no bound for a test.
 check-long faults fuzz: export PYTEST_TIMEOUT = 0
 check-long: export CHECK_LONG = 1
-check-long: ## Run make check with every example and case, make fuzz, make faults, and repeats beside busy loops: some hours
+check-long: ## Run make check with every example and case, make fuzz, make faults, a slow network, and repeats beside busy loops: some hours
 	@$(MAKE) --no-print-directory check fuzz faults
+	@echo "Browser tests over a slow network"; BROWSER_LATENCY_MS=400 $(PYTEST) $(FEW) tests/browser
 	@for round in $$(seq $(REPEATS)); do echo "Repeat $$round of $(REPEATS), beside three busy loops"; \
 		CHECK_LONG= $(BIN)/python -m tests.busy 3 $(PYTEST) $(FEW) $(TIMED) || exit 1; done
 

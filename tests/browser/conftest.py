@@ -29,6 +29,8 @@ FLAGS = [
 
 ADA = "ada@example.com"  # an admin; ADMIN is a super-admin
 
+# Milliseconds by which each answer of the server comes later: what a page shows is there then before its scripts are.
+LATENCY_MS = int(os.environ.get("BROWSER_LATENCY_MS", "0"))
 PATIENCE_MS = int(PATIENCE_SECONDS * 1000)
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -78,6 +80,17 @@ def signed_in(chromium: Browser, service: Service, email: str) -> StorageState:
     return _signed_in[key]
 
 
+def slow_down(page: Page) -> None:
+    """Holds each answer back by LATENCY_MS, scripts that the browser knows too."""
+    if LATENCY_MS:
+        session = page.context.new_cdp_session(page)
+        session.send("Network.enable")
+        session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+        session.send(
+            "Network.emulateNetworkConditions", {"offline": False, "latency": LATENCY_MS, "downloadThroughput": -1, "uploadThroughput": -1}
+        )
+
+
 class Watched:
     """A page of somebody who is signed in. It collects what the console and the network complain about."""
 
@@ -86,6 +99,7 @@ class Watched:
         self.refusals = {"409", "422"}  # statuses that are meant
         context.set_default_timeout(PATIENCE_MS)
         self.page: Page = context.new_page()
+        slow_down(self.page)
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: None if request.url.startswith((address, "data:")) else self.complaints.append(request.url))

@@ -145,9 +145,9 @@ def test_keys_move_choose_and_lead_away_and_can_be_switched_off(ada: Watched, se
     page.wait_for_load_state()  # its scripts listen from then on
     page.keyboard.press("g")
     page.keyboard.press("c")
-    expect(page).to_have_url(re.compile("/calendar$"))
+    page.wait_for_url("**/calendar")  # and its scripts, as above
     page.keyboard.press("w")
-    expect(page).to_have_url(re.compile("view=week"))
+    page.wait_for_url("**/calendar?*view=week*")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     page.get_by_label("Use shortcuts without Ctrl").uncheck()
@@ -167,6 +167,7 @@ def test_a_job_is_made_by_keyboard_alone(ada: Watched, service: Service) -> None
     expect(page.locator("#palette-list li")).to_have_count(1)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Scheduler test")
+    page.wait_for_load_state()
 
     def tab_to(holds: str) -> None:
         for _ in range(80):

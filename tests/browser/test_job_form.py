@@ -47,6 +47,7 @@ def test_a_dry_run_answers_beside_the_buttons_and_nothing_typed_is_lost(visitor:
     assert place is not None
     page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
     expect(page.locator("#dry-run")).to_be_visible()
+    page.wait_for_load_state()  # a browser goes to the place that an address names once the page is laid out
     assert in_sight(page, "#dry-run")
     if visitor.javascript:
         expect(page.locator("#form-answer")).to_be_focused()

@@ -135,6 +135,7 @@ def test_nor_what_folds_out_of_it_or_floats_over_it(chromium: Browser, house: Se
     page.goto(f"{house.address}/jobs/{job}")
     page.locator("form:is([action$='/disable'], [action$='/enable']) button").evaluate("one => one.form.requestSubmit()")
     expect(page.locator(".toast")).to_be_visible()
+    page.wait_for_load_state()
     wrong += [f"a toast: {page.evaluate(WIDEST)}"] if page.evaluate("document.documentElement.scrollWidth") > width else []
     page.keyboard.press("Control+k")
     page.locator("#palette-q").fill("WWWWW")

@@ -40,7 +40,7 @@ def test_a_template_is_derived_published_and_its_jobs_are_moved_and_back(visitor
     expect(page.get_by_role("heading", level=1)).to_contain_text(f"Publish {name} as version 1")
     page.get_by_label("What changes").fill("The first")
     page.get_by_role("button", name="Publish version 1").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+    expect(page.get_by_role("heading", name=name, level=1)).to_be_visible()
 
     with service.api() as api:
         for job, seconds in (("one", 2), ("two", 60)):

@@ -26,10 +26,11 @@ IF_MATCH = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versioned:
-    """An answer that shows one version of a record; `location` is the address of a record that was created."""
+    """An answer that shows one version of a record: its number, or the digest of its content. `location` is the address of a record that
+    was created."""
 
     body: Mapping[str, Any]
-    version: int
+    version: int | str
     status: int = 200
     location: str | None = None
 
@@ -64,6 +65,27 @@ class EtagMixin:
             return with_etag
 
         return decorate
+
+    def content_etag(self) -> Callable[[View], View]:
+        """Decorates a view that changes a record whose ETag is a digest of its content. The view gets the one that `If-Match` names as the
+        keyword argument `etag` (None without the header or for `*`), and returns `Versioned`."""
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def with_etag(*args: Any, **kwargs: Any) -> Any:
+                answer = view(*args, **kwargs, etag=etag_in_if_match(request))
+                return _response(answer, request) if isinstance(answer, Versioned) else answer
+
+            describe(with_etag, header=IF_MATCH)
+            return with_etag
+
+        return decorate
+
+
+def etag_in_if_match(request: Request) -> str | None:
+    """Returns the ETag that `If-Match` names, without quotes; None without the header or for `*`."""
+    header = request.headers.get("If-Match", "").strip()
+    return None if header in {"", "*"} else header.removeprefix("W/").strip('"')
 
 
 def version_in_if_match(request: Request) -> int | None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify, request
-
 from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
+from app.api.etag import Versioned
 from app.api.services.schemas import (
     HEARTBEAT_BODY,
     MANIFEST_BODY,
@@ -21,8 +20,8 @@ from app.api.services.schemas import (
     ServiceList,
     ServiceOut,
     SigningKeyOut,
-    applied_json,
     key_json,
+    manifest_json,
     registration_json,
     service_json,
 )
@@ -73,20 +72,11 @@ def remove_service(name: str) -> dict[str, Any]:
 @blueprint.put("/services/<name>/manifest")
 @blueprint.body(MANIFEST_BODY, validate=False)
 @blueprint.response(200, ManifestOut)
-def put_manifest(name: str, body: Any) -> Response:
+@blueprint.content_etag()
+def put_manifest(name: str, body: Any, etag: str | None) -> Versioned:
     """Declare the complete set of jobs of a service; those that are missing are retired"""
-    outcome = services().registration.put_manifest(actor(), name, body, if_match=_if_match())
-    manifest = outcome.manifest
-    answer = jsonify(
-        {
-            **applied_json(outcome),
-            **({"version": manifest.version, "digest": manifest.digest} if manifest else {}),
-            **({"warnings": [{"pointer": item.pointer, "detail": item.message} for item in outcome.warnings]} if outcome.warnings else {}),
-        }
-    )
-    if manifest:
-        answer.set_etag(manifest.etag)
-    return answer
+    outcome = services().registration.put_manifest(actor(), name, body, if_match=etag)
+    return Versioned(body=manifest_json(outcome), version=outcome.manifest.etag if outcome.manifest else "")
 
 
 @blueprint.post("/services/<name>/heartbeat")
@@ -111,9 +101,3 @@ def retire_service_key(name: str) -> dict[str, str]:
     """Make the newest signing key the only one"""
     services().registered.retire_old_key(actor(), name)
     return {"message": "The previous signing key is no longer valid"}
-
-
-def _if_match() -> str | None:
-    """Returns the ETag that the request expects; None without the header or for `*`."""
-    header = request.headers.get("If-Match", "").strip()
-    return None if header in {"", "*"} else header.removeprefix("W/").strip('"')

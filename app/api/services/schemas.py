@@ -149,6 +149,16 @@ def applied_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def manifest_json(outcome: Outcome) -> dict[str, Any]:
+    """Returns the answer to a manifest."""
+    manifest, warnings = outcome.manifest, errors_json(outcome.warnings)
+    return {
+        **applied_json(outcome),
+        **({"version": manifest.version, "digest": manifest.digest} if manifest else {}),
+        **({"warnings": warnings} if warnings else {}),
+    }
+
+
 def registration_json(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """Returns the answer to a registration: of one service, or of several together and each by itself."""
     parts = [applied_json(outcome) for outcome in outcomes]

@@ -11,6 +11,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from app.accounts.permissions import May, lacks
 from app.connections.services import NewKey
 from app.errors import ValidationFailed
+from app.integrations.callbacks.endpoint import MOST_CALLS, Endpoint, LastCall
 from app.integrations.services.model import Instance, Service, distinct_versions
 from app.integrations.services.service import Overview
 from app.jobs.model import Job
@@ -24,7 +25,8 @@ blueprint = Blueprint("service_pages", __name__, url_prefix="/services")
 
 @dataclass(frozen=True, slots=True)
 class ServiceRow:
-    """A service as the list shows it. `state` is `online`, `offline`, `stale`, or `quiet` for one that sends no heartbeats."""
+    """A service as the list shows it. `state` is `online`, `offline`, `stale`, or `quiet` for one that sends no heartbeats. `failing` and
+    `drifted` are its jobs that need attention."""
 
     overview: Overview
     state: str
@@ -95,6 +97,7 @@ def _page(name: str, *, key: NewKey | None = None, owner: str = "", owner_error:
         overview=overview,
         drifts={job.id: _drifts(job) for job in overview.jobs},
         handlers=_without_instance(overview),
+        calls=_last_calls(overview),
         condition=next((item for item in services().connections.conditions() if item.name == name), None),
         manages=lacks(actor(), May.MANAGE_SERVICES) is None,
         key=key,
@@ -123,14 +126,21 @@ def _row(overview: Overview) -> ServiceRow:
     )
 
 
+def _last_calls(overview: Overview) -> list[tuple[Endpoint, LastCall]]:
+    """Returns the newest calls to all endpoints, each with its endpoint, the newest first."""
+    calls = [(endpoint, call) for endpoint in overview.endpoints for call in endpoint.last_calls]
+    return sorted(calls, key=lambda item: item[1].at, reverse=True)[:MOST_CALLS]
+
+
 def _drifts(job: Job) -> list[Drift]:
     registered = job.registered
     return drift(registered.declared, registered.overrides) if registered else []
 
 
 def _without_instance(overview: Overview) -> list[str]:
-    """Returns the names of jobs that no instance can run at the moment, of a service that sends heartbeats."""
+    """Returns the names of jobs whose runs wait because the instances that are online do not take them. A service none of whose instances
+    is online is called at its base address."""
     service, now = overview.service, services().clock.now()
-    if not service.instances:
+    if not service.online(now):
         return []
     return [job.definition.name for job in overview.jobs if job.definition.enabled and not service.able(job.definition.name, now)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
@@ -61,6 +61,12 @@ class EndpointStore:
             return True
         where = {"_id": before.id, "version": before.version}
         return self._endpoints.replace_one(where, document).matched_count == 1
+
+    def forget_unused(self, before: datetime) -> int:
+        """Remove the endpoints that were called last before an instant and whose breaker is closed, such as those of instances that have
+        ended. Returns how many there were."""
+        unused = {"circuit": Circuit.CLOSED.value, "last_calls.0.at": {"$lt": before}}
+        return self._endpoints.delete_many(unused).deleted_count
 
     def forget(self, service: str) -> None:
         """Remove the endpoints of a service."""

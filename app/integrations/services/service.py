@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from app.accounts.permissions import May, lacks, require
@@ -29,6 +30,8 @@ from templates_lib import calls
 from templates_lib.messages import say
 
 log = get_logger(__name__)
+
+ENDPOINTS_KEPT = timedelta(days=14)  # since the last call; longer than a week, so that weekly jobs show theirs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +171,8 @@ class RegisteredServices:
 
     def look_for_silence(self) -> int:
         """Notes services that are silent for longer than their time to live, and pauses and resumes the jobs of those that ask for it.
-        Returns how many services have changed."""
+        Returns how many services have changed. Forgets endpoints that nobody has called for long."""
+        self._endpoints.forget_unused(self._clock.now() - ENDPOINTS_KEPT)
         return sum(self._look_at(service) for service in self._store.with_time_to_live() if not service.damaged)
 
     def _look_at(self, service: Service) -> bool:

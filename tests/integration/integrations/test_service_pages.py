@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +11,11 @@ from flask.testing import FlaskClient
 from selectolax.lexbor import LexborHTMLParser
 
 from app.clock import ManualClock
+from app.factory import Store
+from app.integrations.callbacks.breaker import Breaker
+from app.integrations.callbacks.endpoint import Endpoint, LastCall
+from app.integrations.callbacks.endpoint_store import EndpointStore
+from app.integrations.services.service import ENDPOINTS_KEPT
 from app.services import Services
 from tests.conftest import Api, csrf
 from tests.integration.integrations.test_manifest import HEARTBEAT, MANIFEST, job, manifest
@@ -71,6 +78,48 @@ def test_a_service_shows_jobs_instances_and_handlers_that_are_missing(
     assert page(browser_client, "/services/email-service").css_first('a[href^="/connections/"]') is not None
 
 
+def test_a_service_whose_calls_fail_shows_the_circuit_breaker_and_the_last_call(
+    browser_client: FlaskClient, bot_api: Api, store: Store, clock: ManualClock
+) -> None:
+    bot_api("POST", REGISTER, BY_URL)
+    assert "Jobwright has not called the service yet" in text(page(browser_client, "/services/email-service"))
+    endpoints, new = EndpointStore(store.database), Endpoint(service="email-service", origin="http://email-service:7006")
+    call = LastCall(
+        at=clock.now(), succeeded=False, seconds=1.25, error="email-service answered 503", execution_id="e1", job_name=BY_URL["name"]
+    )
+    endpoints.put(new, replace(new, breaker=Breaker().after([False] * 5, clock.now()), last_calls=(call,)))
+    shown = text(page(browser_client, "/services/email-service"))
+    for words in ("The circuit breaker of http://email-service:7006 is open", "email-service answered 503", "The next call is tried"):
+        assert words in shown, words
+    assert "circuit breaker open" in text(page(browser_client, "/services"))
+
+
+def test_endpoints_that_nobody_calls_any_more_are_forgotten(bot_api: Api, store: Store, clock: ManualClock, services: Services) -> None:
+    bot_api("POST", REGISTER, BY_URL)
+    endpoints, call = EndpointStore(store.database), LastCall(at=clock.now(), succeeded=True, seconds=0.1)
+    for origin, state in (("http://10.0.3.7:7006", Breaker()), ("http://10.0.3.8:7006", Breaker().after([False] * 5, clock.now()))):
+        new = Endpoint(service="email-service", origin=origin)
+        endpoints.put(new, replace(new, breaker=state, last_calls=(call,)))
+    services.registered.look_for_silence()
+    assert len(endpoints.of_services(["email-service"])) == 2
+    clock.advance((ENDPOINTS_KEPT + timedelta(seconds=1)).total_seconds())
+    services.registered.look_for_silence()
+    assert [item.origin for item in endpoints.of_services(["email-service"])] == ["http://10.0.3.8:7006"]
+
+
+def test_a_service_without_an_instance_that_is_online_is_called_at_its_base_address(
+    browser_client: FlaskClient, bot_api: Api, api: Api, clock: ManualClock, services: Services
+) -> None:
+    bot_api("PUT", MANIFEST, manifest(job("a")))
+    api("POST", f"{JOBS}/{services.registrations.of_service('email-service')[0].id}/enable")
+    bot_api("POST", HEARTBEAT, {"instance": "pod-1", "jobs": []})
+    assert "No instance can run 1 job" in text(page(browser_client, "/services/email-service"))
+    clock.advance(3600)
+    shown = text(page(browser_client, "/services/email-service"))
+    assert "No instance is online" in shown
+    assert "No instance can run" not in shown
+
+
 def test_a_key_is_shown_once(browser_client: FlaskClient, bot_api: Api) -> None:
     bot_api("POST", REGISTER, BY_URL)
     answer = send(browser_client, "/services/email-service/rotate", {})
@@ -94,9 +143,12 @@ def test_an_unknown_owner_is_named_and_kept(browser_client: FlaskClient, bot_api
     assert send(browser_client, "/services/email-service/hand-over", {"owner": "admin@example.com"}).status_code == 302
 
 
-def test_a_service_can_be_removed(browser_client: FlaskClient, bot_api: Api) -> None:
+def test_a_service_can_be_removed(browser_client: FlaskClient, bot_api: Api, store: Store) -> None:
     bot_api("POST", REGISTER, BY_URL)
+    endpoints, new = EndpointStore(store.database), Endpoint(service="email-service", origin="http://email-service:7006")
+    endpoints.put(new, new)
     answer = send(browser_client, "/services/email-service/delete", {})
+    assert endpoints.of_services(["email-service"]) == []
     assert answer.headers["Location"] == "/services"
     assert "Service removed and 1 job retired" in text(page(browser_client, "/services"))
     assert browser_client.get("/services/email-service").status_code == 404

@@ -152,13 +152,15 @@ def _with_defaults(job: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str
     return {**job, **{name: {**defaults[name], **part} for name, part in parts.items() if isinstance(part, dict)}}
 
 
-def write(bodies: list[dict[str, Any]], kind: str, defaults: Mapping[str, Any] | None = None) -> str:
+def write(bodies: list[dict[str, Any]], kind: str, defaults: Mapping[str, Any] | None = None, *, left_out: int = 0) -> str:
     """Returns a file of jobs that `read` can read. `kind` is `yaml` or `json`; `defaults` are values for members that the jobs leave
-    out."""
+    out. `left_out` is the number of jobs that services register, for a comment, which only YAML has."""
     whole = {"jobwright": FORMAT, **({"defaults": dict(defaults)} if defaults and bodies else {}), "jobs": bodies}
     if kind == "json":
         return escaped(json.dumps(whole, indent=2, ensure_ascii=False)) + "\n"
-    return _escape_invisible(str(yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)))
+    jobs = f"{left_out} job" if left_out == 1 else f"{left_out} jobs"
+    comment = f"# Left out, because services register them from their code: {jobs}\n" if left_out else ""
+    return comment + _escape_invisible(str(yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)))
 
 
 def _escape_invisible(text: str) -> str:

@@ -110,16 +110,18 @@ class Exchange:
         self._runs, self._approvals, self._outlook, self._settings = runs, approvals, outlook, settings
 
     def export(self, actor: Actor, kind: str, query: JobFilter | None = None) -> str:
-        """Returns the visible jobs that match `query` as a file (`yaml` or `json`), sorted by name.
+        """Returns the visible jobs that match `query` as a file (`yaml` or `json`), sorted by name. Jobs that services register are left
+        out: their code declares them, and a file would take their names away from them. A comment in YAML says how many there are.
 
         Default values are left out. The file names those defaults that are settings of the installation. Secrets are masked; named secrets
         keep their names.
         """
-        jobs = self._all(actor, query or JobFilter())
+        listed = self._all(actor, query or JobFilter())
+        jobs = [job for job in listed if job.registered is None]
         names = self._dependencies.names(actor, {dependency.job for job in jobs for dependency in job.definition.depends_on})
         default = as_request(load_definition({"name": "x", "template_type": "x"}, self._settings))
         defaults = {part: {name: default[part][name] for name in row["properties"]} for part, row in file.DEFAULTS["properties"].items()}
-        return file.write([self._file_body(job, names, default) for job in jobs], kind, defaults)
+        return file.write([self._file_body(job, names, default) for job in jobs], kind, defaults, left_out=len(listed) - len(jobs))
 
     def plan(self, actor: Actor, text: str, *, prune: bool = False, only_new: bool = False) -> ExchangePlan:
         """Returns what `apply` would do, without changing anything. Raises FileRefused, Forbidden.

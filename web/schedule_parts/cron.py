@@ -43,8 +43,9 @@ class CronPart(SchedulePart):
         if preset := fields.pop(PRESET, ""):
             fields["s.expression"] = preset
         elif shown is not None and expression == shown and fields.get("b.every"):
-            built = _read_builder(fields)
-            if built != simplified(shown):
+            simple, built = simplified(shown), _read_builder(fields)
+            # What the builder does not show of a choice may differ: only the expressions count. One in another spelling (MON) stays.
+            if simple is None or built.expression != simple.expression:
                 fields["s.expression"] = built.expression
         fields["s.shown"] = fields.get("s.expression", "").strip()
         return {name: value for name, value in fields.items() if not name.startswith("b.")}

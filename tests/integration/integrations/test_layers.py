@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -161,3 +162,24 @@ def test_a_whole_definition_as_it_is_shown_can_be_sent_back(api: Api, job: Job, 
     answer = api("PUT", f"{JOBS}/{job.id}", {**body, "priority": 3})
     assert answer.status_code == 200, answer.json
     assert [item["field"] for item in answer.json["job"]["registered"]["overrides"]] == ["/priority"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "comment"), [("yaml", "# Left out, because services register them from their code: 1 job\n"), ("json", "{")]
+)
+def test_an_export_leaves_out_what_services_register(
+    services: Services, super_admin: Actor, api: Api, job: Job, kind: str, comment: str
+) -> None:
+    api("POST", JOBS, {"name": "mine", "template_type": "noop", "parameters": {}, "depends_on": [{"job": NAME}]})
+    text = services.exchange.export(super_admin, kind)
+    assert text.startswith(comment)
+    plan = services.exchange.plan(super_admin, text, prune=True)
+    assert [(step.name, step.action.value) for step in plan.steps] == [("mine", "unchanged")]
+    assert registered(services, NAME).version == job.version
+
+
+def test_a_file_does_not_change_what_the_code_decides(services: Services, super_admin: Actor, job: Job) -> None:
+    body = {"name": NAME, "template_type": "service_job", "description": "mine", "parameters": dict(job.definition.parameters)}
+    plan = services.exchange.plan(super_admin, json.dumps({"jobwright": 1, "jobs": [body]}))
+    assert [step.action.value for step in plan.steps] == ["invalid"]
+    assert "email-service" in str(plan.steps[0].errors)

@@ -53,6 +53,18 @@ def test_the_builder_moves_the_expression(browser_client: FlaskClient) -> None:
     assert shown(preview(browser_client, s_expression="0 2 * * *", s_shown="0 2 * * *", b_every="day", b_time="02:00"))[1] == "0 2 * * *"
 
 
+@pytest.mark.parametrize("expression", ["0 9 * * MON", "00 09 * * mon-fri", "15 */6 * * *", "*/5 * * * *", "0 6 1 * *", "0 9 29 2 *"])
+def test_an_expression_that_nobody_changes_keeps_its_spelling(
+    browser_client: FlaskClient, services: Services, super_admin: Actor, expression: str
+) -> None:
+    body = {"name": "j", "template_type": "noop", "schedule": {"type": "cron", "expression": expression}}
+    job, _ = services.jobs.create(super_admin, body)
+    answer = post(browser_client, f"/jobs/{job.id}/edit", {"s.type": "cron", "/priority": "9"})
+    assert answer.status_code == 302, text(answer)
+    after = services.jobs.get(super_admin, job.id).definition
+    assert (after.schedule.trigger.expression, after.priority) == (expression, 9)
+
+
 def test_without_javascript_the_builder_is_read_at_the_end(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
     answer = post(browser_client, NEW, {"/name": "j", "s.type": "cron", "b.every": "hours", "b.hours": "6", "b.minute": "5"})
     assert answer.status_code == 302, text(answer)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from app.integrations.services.model import Instance, Manifest, OnStale, Service, distinct_versions
+from app.integrations.services.model import Applying, Instance, Manifest, OnStale, Service, distinct_versions
 from app.integrations.services.store import MOST_INSTANCES, ServiceStore
 from app.mongo import Document
 
@@ -45,17 +45,28 @@ def test_a_service_comes_back_as_it_was_added_and_its_name_is_taken(database: Da
     assert [services.remove("crawler") for _ in range(2)] == [True, False]
 
 
-def test_a_manifest_replaces_the_one_that_was_read(database: Data) -> None:
+def test_a_manifest_is_noted_when_its_jobs_are_written_and_no_other_one_has_begun(database: Data) -> None:
     services = ServiceStore(database)
     services.add(service(stale_since=NOW))
     newer = Manifest(version="1.5.0", digest="d2", etag="e2", at=LATER)
-    noted = [
-        services.note_manifest("email-service", manifest, before=before, ttl_seconds=300, on_stale=OnStale.PAUSE, by="bot")
-        for manifest, before in ((MANIFEST, None), (newer, None), (newer, MANIFEST))
-    ]
-    assert noted == [True, False, True]
+
+    def begin(manifest: Manifest, at: datetime, given_up: datetime = NOW) -> bool:
+        return services.begin_manifest("email-service", Applying(digest=manifest.digest, at=at), given_up=given_up)
+
+    def note(manifest: Manifest) -> bool:
+        return services.note_manifest("email-service", manifest, ttl_seconds=300, on_stale=OnStale.PAUSE, by="bot")
+
+    assert not note(newer), "it has not begun"
+    assert [begin(MANIFEST, NOW), begin(MANIFEST, NOW), begin(newer, LATER)] == [True, True, False]
+    assert begin(newer, LATER, given_up=LATER), "the first one was interrupted"
+    assert not note(MANIFEST)
+    assert note(newer)
+    assert not note(newer)
     after = stored(services)
     assert (after.manifest, after.ttl_seconds, after.on_stale, after.seen_at, after.stale_since) == (newer, 300, OnStale.PAUSE, LATER, None)
+    assert after.applying is None
+    services.doubt_manifest("email-service", Applying(digest=MANIFEST.digest, at=NOW))
+    assert stored(services).applying == Applying(digest=MANIFEST.digest, at=NOW)
 
 
 def test_heartbeats_add_renew_and_remove_instances(database: Data) -> None:

@@ -58,6 +58,15 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Applying:
+    """A manifest whose jobs are being written: the digest of its content, and since when. It stays if the process ends meanwhile, so that
+    the next manifest is written as a whole, whatever it says."""
+
+    digest: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """A service that has registered jobs. Its address and its keys are the connection of kind `service` with the same name.
 
@@ -70,6 +79,7 @@ class Service:
     name: str
     display_name: str = ""
     manifest: Manifest | None = None
+    applying: Applying | None = None
     ttl_seconds: int | None = None
     on_stale: OnStale = OnStale.CONTINUE
     instances: tuple[Instance, ...] = ()

@@ -12,7 +12,7 @@ from app.audit.model import Actor
 from app.clock import Clock
 from app.config import Settings
 from app.connections.services import NewKey, ServiceConnections
-from app.errors import Conflict, DuplicateName, FieldError, Forbidden, StaleVersion, ValidationFailed
+from app.errors import Conflict, DuplicateName, FieldError, Forbidden, StaleVersion, TooEarly, ValidationFailed
 from app.integrations.services.declaration import (
     MANIFESTS,
     MOST_JOBS,
@@ -24,7 +24,7 @@ from app.integrations.services.declaration import (
     schedule_of,
     service_named_in,
 )
-from app.integrations.services.model import Manifest, OnStale, Service
+from app.integrations.services.model import Applying, Manifest, OnStale, Service
 from app.integrations.services.store import ServiceStore
 from app.jobs.reading import complete_definition
 from app.jobs.registration import Applied, Declared, Registrations
@@ -42,6 +42,7 @@ TEMPLATE = "service_job"  # the template of all registered jobs
 # A registration that changes nothing is noted as a sign of life at most this often, or four times in the service's time to live.
 LIFE_STEP = timedelta(hours=1)
 LIVES_PER_TTL = 4
+GIVEN_UP_AFTER = timedelta(seconds=60)  # a manifest that takes longer to write is taken for interrupted, and another one may begin
 # Where the errors of a job's definition belong in a declaration.
 _POINTERS = {
     "/name": "/name",
@@ -156,7 +157,7 @@ class ServiceRegistration:
         if if_match is not None and (present is None or present.etag != if_match):
             raise StaleManifest(present.etag if present else "")
         digest = digest_of(body, may_enable=_may_enable(actor))
-        if known is not None and present is not None and present.digest == digest:
+        if known is not None and present is not None and present.digest == digest and known.applying is None:
             self._refuse_other_owner(actor, known)
             self._note_life(known)
             names = tuple(sorted(job["name"] for job in body["jobs"]))
@@ -165,20 +166,21 @@ class ServiceRegistration:
         if errors:
             raise ValidationFailed(errors)
         self._refuse_foreign(actor, service, {item.name: f"/jobs/{index}" for index, item in enumerate(read)})
-        address = body.get("address")
-        outcome = self._write(
-            actor, service, read, declared, address=address.rstrip("/") if address else None, display_name=body.get("displayName")
-        )
+        address, display_name = body.get("address"), body.get("displayName")
+        key = self._ensure(actor, service, read, address=address.rstrip("/") if address else None, display_name=display_name)
+        applying = Applying(digest=digest, at=now)
+        if not self._store.begin_manifest(service, applying, given_up=now - GIVEN_UP_AFTER):
+            raise TooEarly(say("Another manifest of the service {service} is being applied. Send this one again.", service=service))
+        outcome = self._apply(actor, service, known, declared, key=key, display_name=display_name)
         declares = {item.name for item in declared}
         gone = [job for job in self._jobs.of_service(service) if job.definition.name not in declares]
         applied = outcome.applied + self._jobs.retire(actor, service, gone)
         manifest = Manifest(version=body["version"], digest=digest, etag=digest[:32], at=now)
         on_stale = OnStale(body.get("onStale", OnStale.CONTINUE))
-        if not self._store.note_manifest(
-            service, manifest, before=present, ttl_seconds=body.get("ttlSeconds"), on_stale=on_stale, by=actor.email
-        ):
+        if not self._store.note_manifest(service, manifest, ttl_seconds=body.get("ttlSeconds"), on_stale=on_stale, by=actor.email):
             latest = self._store.get(service)
             if latest is None or latest.manifest is None or latest.manifest.digest != digest:
+                self._store.doubt_manifest(service, applying)
                 raise Conflict("Another manifest of this service was sent at the same time. Send this one again if it is the newer one.")
         warnings = tuple(error for index, item in enumerate(read) for error in _warnings(item, f"/jobs/{index}"))
         return replace(outcome, applied=applied, manifest=manifest, warnings=warnings)
@@ -328,23 +330,21 @@ class ServiceRegistration:
 
     # -- writing --------------------------------------------------------------------------------------------------
 
-    def _write(
-        self,
-        actor: Actor,
-        service: str,
-        read: Sequence[Declaration],
-        declared: Sequence[Declared],
-        *,
-        address: str | None = None,
-        display_name: str | None = None,
-    ) -> Outcome:
+    def _write(self, actor: Actor, service: str, read: Sequence[Declaration], declared: Sequence[Declared]) -> Outcome:
+        """Writes the jobs of a registration."""
         known = self._store.get(service)
+        fixed = self._settings.service_address(service)
+        key = self._ensure(actor, service, read) if declared or known is None or fixed is not None else None
+        return self._apply(actor, service, known, declared, key=key)
+
+    def _ensure(
+        self, actor: Actor, service: str, read: Sequence[Declaration], *, address: str | None = None, display_name: str | None = None
+    ) -> NewKey | None:
+        """Makes the records of a service that is new, and gives its connection the address. Returns the signing key of a new connection."""
         address = address or next((item.address for item in read if item.address), None) or self._settings.service_address(service)
-        key = None
-        if declared or known is None or address is not None:
-            key = self._connections.ensure(actor, service, address, trusted=address == self._settings.service_address(service))
-        now = self._clock.now()
-        if known is None:
+        key = self._connections.ensure(actor, service, address, trusted=address == self._settings.service_address(service))
+        if self._store.get(service) is None:
+            now = self._clock.now()
             fresh = Service(
                 name=service,
                 display_name=display_name or "",
@@ -355,11 +355,24 @@ class ServiceRegistration:
                 updated_at=now,
             )
             self._store.add(fresh)
+        return key
+
+    def _apply(
+        self,
+        actor: Actor,
+        service: str,
+        known: Service | None,
+        declared: Sequence[Declared],
+        *,
+        key: NewKey | None,
+        display_name: str | None = None,
+    ) -> Outcome:
+        """Writes the jobs of a service, and notes that it was heard of. `known` is its record as it was before, None for a new one."""
         applied = self._jobs.apply(actor, service, declared)
         if known is not None and applied.changes_nothing and display_name in (None, known.display_name):
             self._note_life(known)
         elif known is not None:
-            self._store.note_change(service, by=actor.email, at=now, display_name=display_name)
+            self._store.note_change(service, by=actor.email, at=self._clock.now(), display_name=display_name)
         return Outcome(service=service, applied=applied, key=key)
 
     def _note_life(self, service: Service) -> None:

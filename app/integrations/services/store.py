@@ -9,7 +9,7 @@ from typing import Any
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
-from app.integrations.services.model import Instance, InstanceState, Manifest, OnStale, Service
+from app.integrations.services.model import Applying, Instance, InstanceState, Manifest, OnStale, Service
 from app.mongo import Document, Records
 from app.shapes import DAMAGED, Flag, Instant, Listed, Number, Object, Text, instants, one_of, texts
 
@@ -31,6 +31,7 @@ SERVICE = Object(
     members={
         "display_name": Text(),
         "manifest": Object(nullable=True, closed=True, members={**texts("version", "digest", "etag"), "at": Instant()}),
+        "applying": Object(nullable=True, closed=True, members={"digest": Text(), "at": Instant()}),
         "ttl_seconds": Number(nullable=True, least=1),
         "on_stale": one_of([item.value for item in OnStale], OnStale.CONTINUE.value),
         "instances": Listed(of=INSTANCE),
@@ -83,13 +84,23 @@ class ServiceStore:
         changes = {"updated_by": by, "updated_at": at, "seen_at": at, "stale_since": None}
         self._services.update_one({"_id": name}, {"$set": changes if display_name is None else {**changes, "display_name": display_name}})
 
-    def note_manifest(
-        self, name: str, manifest: Manifest, *, before: Manifest | None, ttl_seconds: int | None, on_stale: OnStale, by: str
-    ) -> bool:
-        """Puts a manifest in place of `before`. Returns False if another one was sent meanwhile."""
-        where = {"_id": name, "manifest": _plain_manifest(before)}
+    def begin_manifest(self, name: str, applying: Applying, *, given_up: datetime) -> bool:
+        """Notes that a manifest is being written. Returns False if another one is, and has been since after `given_up`."""
+        free = [
+            {"applying": None},
+            {"applying.digest": applying.digest},  # another instance sends the same
+            {"applying.at": {"$lt": given_up}},
+        ]
+        change = {"$set": {"applying": _plain_applying(applying)}}
+        return self._services.update_one({"_id": name, "$or": free}, change).matched_count == 1
+
+    def note_manifest(self, name: str, manifest: Manifest, *, ttl_seconds: int | None, on_stale: OnStale, by: str) -> bool:
+        """Puts a manifest in place whose jobs have been written. Returns False if another one has begun meanwhile, or if another instance
+        has noted the same one already."""
+        where = {"_id": name, "applying.digest": manifest.digest}
         changes = {
             "manifest": _plain_manifest(manifest),
+            "applying": None,
             "ttl_seconds": ttl_seconds,
             "on_stale": on_stale.value,
             "updated_by": by,
@@ -98,6 +109,11 @@ class ServiceStore:
             "stale_since": None,
         }
         return self._services.update_one(where, {"$set": changes}).matched_count == 1
+
+    def doubt_manifest(self, name: str, applying: Applying) -> None:
+        """Notes that the jobs may be those of two manifests, so that the next one is written as a whole."""
+        where = {"_id": name, "applying": None}
+        self._services.update_one(where, {"$set": {"applying": _plain_applying(applying)}})
 
     def note_life(self, name: str, at: datetime) -> None:
         """Notes that a service was heard of, though it changed nothing."""
@@ -143,6 +159,7 @@ def _service(row: Document) -> Service:
             **fields,
             "name": row["_id"],
             "manifest": Manifest(**row["manifest"]) if row["manifest"] else None,
+            "applying": Applying(**row["applying"]) if row["applying"] else None,
             "on_stale": OnStale(row["on_stale"]),
             "instances": tuple(
                 Instance(**{**item, "jobs": tuple(item["jobs"]), "state": InstanceState(item["state"])})
@@ -158,6 +175,7 @@ def _document(service: Service) -> Document:
         "_id": service.name,
         **{key: getattr(service, key) for key in SERVICE.members},
         "manifest": _plain_manifest(service.manifest),
+        "applying": _plain_applying(service.applying),
         "on_stale": service.on_stale.value,
         "instances": [_plain_instance(instance) for instance in service.instances],
     }
@@ -165,6 +183,10 @@ def _document(service: Service) -> Document:
 
 def _plain_manifest(manifest: Manifest | None) -> Document | None:
     return {key: getattr(manifest, key) for key in Manifest.__slots__} if manifest is not None else None
+
+
+def _plain_applying(applying: Applying | None) -> Document | None:
+    return {"digest": applying.digest, "at": applying.at} if applying is not None else None
 
 
 def _plain_instance(instance: Instance) -> Document:

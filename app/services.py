@@ -33,7 +33,6 @@ from app.integrations.callbacks.reports import Callbacks
 from app.integrations.inbound.addresses import Addresses
 from app.integrations.inbound.reception import Reception
 from app.integrations.job_types.service import JobTypes
-from app.integrations.nats.bus import BusState
 from app.integrations.services.registration import ServiceRegistration
 from app.integrations.services.service import RegisteredServices
 from app.jobs.dependencies import Dependencies
@@ -54,6 +53,7 @@ from app.keys import KeyRing
 from app.outbox.event_store import Events
 from app.samples.service import Samples
 from app.scheduling.backfill import Backfills
+from app.scheduling.bus_state import BusState
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.forecast import Forecast
 from app.scheduling.maintenance import Maintenance

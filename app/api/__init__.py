@@ -10,6 +10,7 @@ from app.addresses import ShortNumber
 from app.api.approvals import routes as approvals
 from app.api.audit import routes as audit
 from app.api.base_schemas import ProblemOut
+from app.api.body import MAX_BODY_BYTES
 from app.api.calendars import routes as calendars
 from app.api.callbacks import routes as callbacks
 from app.api.commands import routes as bus
@@ -40,7 +41,6 @@ from app.api.users import routes as users
 from app.api.waiting import PLACES, WaitingPlaces
 from app.services import EXTENSION, Services
 
-MAX_BODY_BYTES = 2_000_000
 DESCRIPTION = (
     "Jobwright runs jobs that are made from templates. "
     "Send a token: `Authorization: Bearer jw_…`. "

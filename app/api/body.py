@@ -17,6 +17,7 @@ from app.validation import SchemaValidator, strict_json
 from app.validation.together import beside
 
 MAX_DEPTH = 64  # levels of JSON
+MAX_BODY_BYTES = 2_000_000
 JSON_TYPES = frozenset({"application/json", "application/merge-patch+json"})
 
 BodySchema = Mapping[str, Any] | type[Schema]  # a JSON Schema (2020-12) or a marshmallow schema

@@ -203,7 +203,9 @@ class Node:
             self._ticks.hurry("dispatch", due + INSTANT)  # the poll would be late; it stays for what others put in between
 
     def _beat(self) -> None:
-        self.parts.nodes.beat(self.parts.name, host=socket.gethostname(), clock=self._clock.now(), tick_age=self.tick_age())
+        bus, now = self.parts.bus, self._clock.now()
+        state = bus.state() if bus is not None else None
+        self.parts.nodes.beat(self.parts.name, host=socket.gethostname(), clock=now, tick_age=self.tick_age(), bus=state)
 
     def _upkeep(self) -> None:
         for name, work in self.upkeep_steps():

@@ -10,22 +10,25 @@ from pymongo.database import Database
 
 from app.errors import StoreUnavailable
 from app.mongo import Document, Records
+from app.scheduling.bus_state import BUS_STATE, BusState
 from app.shapes import Instant, Number, Object, Text
 
 SILENT_AFTER = timedelta(seconds=30)  # a node that was not seen for so long is taken for gone
 
-NODE = Object(members={"host": Text(), "seen_at": Instant(), "clock": Instant(), "tick_age": Number(whole=False)})
+NODE = Object(members={"host": Text(), "seen_at": Instant(), "clock": Instant(), "tick_age": Number(whole=False), "bus": BUS_STATE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSeen:
-    """A node at its last heartbeat. `skew_seconds`: how far its clock is ahead of the database's, with the time that the message took."""
+    """A node at its last heartbeat. `skew_seconds`: how far its clock is ahead of the database's, with the time that the message took.
+    `bus` is None where no bus is set."""
 
     id: str
     host: str
     seen_at: datetime
     skew_seconds: float
     tick_age_seconds: float
+    bus: BusState | None = None
 
     def lives(self, now: datetime) -> bool:
         """Whether the last heartbeat is recent at `now`."""
@@ -38,12 +41,13 @@ class NodeStore:
     def __init__(self, database: Database[Document]) -> None:
         self._nodes = Records(database, "nodes", NODE)
 
-    def beat(self, node_id: str, *, host: str, clock: datetime, tick_age: float) -> None:
+    def beat(self, node_id: str, *, host: str, clock: datetime, tick_age: float, bus: BusState | None = None) -> None:
         """Writes a heartbeat. `clock` is the node's own time and `tick_age` the seconds since its last good tick. The database adds its own
         time."""
+        changed = {"host": host, "clock": clock, "tick_age": round(tick_age, 3), **({"bus": bus.as_document()} if bus else {})}
         self._nodes.update_one(
             {"_id": node_id},
-            {"$set": {"host": host, "clock": clock, "tick_age": round(tick_age, 3)}, "$currentDate": {"seen_at": True}},
+            {"$set": changed, "$currentDate": {"seen_at": True}, **({} if bus else {"$unset": {"bus": ""}})},
             upsert=True,
         )
 
@@ -84,6 +88,7 @@ class NodeStore:
                 seen_at=row["seen_at"],
                 tick_age_seconds=row["tick_age"],
                 skew_seconds=(row["clock"] - row["seen_at"]).total_seconds(),
+                bus=BusState.from_document(row["bus"]) if row.get("bus") else None,
             )
             for row in self._nodes.find({"seen_at": {"$exists": True}}).sort("_id", 1)
         ]

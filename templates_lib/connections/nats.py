@@ -1,6 +1,6 @@
 """A NATS server that jobs send commands through. The connection lists the subjects that jobs may send to.
 
-This is the only module that imports the NATS client, which takes long to import: functions import it when they need it.
+The NATS client takes long to import: functions import it when they need it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ SCHEMA: dict[str, Any] = {
 
 def warm() -> None:
     """Imports the client. The parent of the job processes calls this once, so that its children do not import it again."""
-    for module in ("nats", "nats.js"):
+    for module in ("nats", "nats.js", "templates_lib.connections.nats_client"):
         importlib.import_module(module)
 
 
@@ -125,7 +125,7 @@ def _schemas(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
 @asynccontextmanager
 async def open_settings(settings: Mapping[str, Any], *, connect_seconds: float = CONNECT_SECONDS) -> AsyncIterator[Client]:
     """Yields a connected client, which is closed at the end. Raises the error of a server that refuses the user or the subject."""
-    from nats.aio.client import Client as NatsClient  # noqa: PLC0415 - the service lists this kind of connection without the client
+    from templates_lib.connections.nats_client import NatsClient  # noqa: PLC0415 - the service lists this kind without the client
 
     options = {
         name: settings[given] for given, name in (("username", "user"), ("password", "password"), ("token", "token")) if settings.get(given)

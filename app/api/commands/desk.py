@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import httpx
 from flask import Flask, Response
-from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.exceptions import BadRequest, NotFound, RequestEntityTooLarge
 
 from app.api.auth import coming_by
-from app.api.body import MAX_DEPTH
+from app.api.body import MAX_BODY_BYTES, MAX_DEPTH
 from app.api.commands.catalogue import COMMANDS, JOBS, Command
 from app.api.problems import problem_of
 from app.correlation import HEADER as REQUEST_ID
@@ -35,6 +35,7 @@ STATUS = "Jobwright-Status"  # the status of HTTP, in the headers of an answer
 PASSED_ON = ("Content-Type", "ETag", "Location", "Retry-After", REQUEST_ID)  # headers of the answer of REST
 TAKEN_OVER = ("Authorization", "Idempotency-Key", REQUEST_ID)  # headers of the command
 SECONDS = 60.0
+LONGEST_NAME = 100  # characters of the name of a command, which may be anything
 
 
 class CommandDesk:
@@ -49,9 +50,9 @@ class CommandDesk:
         try:
             return self._answer(name, data, headers)
         except Exception as error:
-            if not isinstance(error, BadRequest | NotFound | ValidationFailed | NoSuchRecord):
-                log.exception("bus.command_failed", command=name)
-            with self._app.test_request_context(f"/{name}"):
+            if not isinstance(error, BadRequest | NotFound | RequestEntityTooLarge | ValidationFailed | NoSuchRecord):
+                log.exception("bus.command_failed", command=name[:LONGEST_NAME])
+            with self._app.test_request_context(f"/{quote(name[:LONGEST_NAME], safe='')}"):
                 return _reply_of(problem_of(error))
 
     def _answer(self, name: str, data: bytes, headers: Mapping[str, str]) -> Reply:
@@ -74,6 +75,8 @@ class CommandDesk:
         return _reply(answer.status_code, answer.headers, answer.content)
 
     def _message(self, command: Command, data: bytes) -> dict[str, Any]:
+        if len(data) > MAX_BODY_BYTES:
+            raise RequestEntityTooLarge(f"The message has {len(data):,} bytes. It may have {MAX_BODY_BYTES:,} at most.")
         try:
             message = strict_json.parse(data.decode("utf-8") or "{}", deepest=MAX_DEPTH)
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""One connection to NATS, from its opening to its loss. The only module of the service that imports the NATS client.
+"""One connection to NATS, from its opening to its loss. The only module of the service that uses the NATS client.
 
 A connection that is lost is never repaired: its client is thrown away with all its subscriptions, and the bus opens a new one, as often as
 it takes. Clients of nats-py that reconnect by themselves may keep subscriptions that hear nothing any more (nats-py issues 234 and 504).
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from app.events import get_logger
-from app.integrations.nats.messages import BusAway, Message, Reply, Sent, commands_subject, events_subject, stream_name
+from app.integrations.nats import problems
+from app.integrations.nats.messages import BusAway, Message, Reply, Sent, commands_subject, events_subject, is_inbox, stream_name
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -69,14 +70,16 @@ def _user(parts: SplitResult) -> dict[str, str]:
 
 
 class Connection:
-    """A connection to one server, opened once. `lost` is set when the server has gone."""
+    """A connection to one server, opened once. `lost` is set when the server has gone. One that does not listen (`listens`) takes no
+    commands."""
 
-    def __init__(self, server: Server, *, prefix: str, answer: AnswerLater) -> None:
-        self._server, self._prefix, self._answer = server, prefix, answer
+    def __init__(self, server: Server, *, prefix: str, answer: AnswerLater, listens: bool = True) -> None:
+        self._server, self._prefix, self._answer, self._listens = server, prefix, answer, listens
         self.lost = asyncio.Event()
         self.takes_events = False
         self._is_open = False
-        self._refusal: Exception | None = None  # what the server said while the connection was opened
+        self._refusal: Exception | None = None  # what the server said last
+        self._hears_commands = True
         self._client: Client | None = None
         self._jetstream: JetStreamContext | None = None
         self._commands: set[asyncio.Task[None]] = set()
@@ -84,7 +87,7 @@ class Connection:
 
     async def open(self) -> None:
         """Connects, and listens to commands. Raises whatever the client raises."""
-        from nats.aio.client import Client as NatsClient  # noqa: PLC0415 - the client takes long to import
+        from templates_lib.connections.nats_client import NatsClient  # noqa: PLC0415 - the client takes long to import
 
         self._client = client = NatsClient()
         connecting = client.connect(
@@ -102,19 +105,27 @@ class Connection:
         self._jetstream = client.jetstream(timeout=ACK_SECONDS)
         self._inbox = client.new_inbox()
         await client.subscribe(self._inbox, cb=_echo)
-        self._listening = await client.subscribe(commands_subject(self._prefix), queue=self._prefix, cb=self._take_command)
+        if self._listens:
+            self._listening = await client.subscribe(commands_subject(self._prefix), queue=self._prefix, cb=self._take_command)
         await client.flush(round(CONNECT_SECONDS))
+
+    @property
+    def problem(self) -> str:
+        """What is wrong although the server is connected; empty where nothing is."""
+        return "" if self._hears_commands else problems.of_commands(self._server.place, commands_subject(self._prefix))
 
     async def find_stream(self) -> None:
         """Makes the stream of events if there is none. One that is there stays as its owner made it. Raises the error of a server that has
-        no JetStream or does not allow it."""
+        no JetStream, and the refusal of one that does not allow it."""
         from nats.js.api import StorageType, StreamConfig  # noqa: PLC0415 - see `open`
         from nats.js.errors import NotFoundError  # noqa: PLC0415 - see `open`
 
         assert self._jetstream is not None, "open comes first"  # noqa: S101
-        name = stream_name(self._prefix)
+        name, self._refusal = stream_name(self._prefix), None
         try:
             await self._jetstream.stream_info(name)
+        except TimeoutError as error:
+            raise self._refusal or error from None  # the server reports a refused message separately, and does not answer it
         except NotFoundError:
             config = StreamConfig(
                 name=name,
@@ -124,7 +135,10 @@ class Connection:
                 max_age=KEEP_SECONDS,
                 duplicate_window=REMEMBER_SECONDS,
             )
-            await self._jetstream.add_stream(config)
+            try:
+                await self._jetstream.add_stream(config)
+            except TimeoutError as error:
+                raise self._refusal or error from None
             log.info("bus.stream_made", stream=name)
         self.takes_events = True
 
@@ -217,8 +231,12 @@ class Connection:
         task.add_done_callback(self._commands.discard)
 
     async def _answer_command(self, message: Msg) -> None:
-        reply = await self._answer(message.subject.rpartition(".")[2], message.data, dict(message.headers or {}))
-        if message.reply and self._client is not None:
+        try:
+            reply = await self._answer(message.subject.rpartition(".")[2], message.data, dict(message.headers or {}))
+        except Exception:  # the node stops, or it has no application
+            log.exception("bus.command_failed")
+            return
+        if self._client is not None and is_inbox(self._prefix, message.reply):
             with suppress(Exception):  # whoever asked hears nothing in time, and asks again with the same key
                 await self._client.publish(message.reply, reply.data, headers=dict(reply.headers))
 
@@ -226,6 +244,9 @@ class Connection:
         if self._is_open:
             log.warning("bus.error", reason=_words(error))
         self._refusal = error
+        words = str(error).lower()
+        if "subscription" in words and commands_subject(self._prefix).lower() in words:
+            self._hears_commands = False
 
     async def _note_loss(self) -> None:
         self.takes_events = False
@@ -253,7 +274,7 @@ def find_server(addresses: Sequence[str]) -> tuple[str, str]:
 
 async def version_of(server: Server) -> str:
     """Connects once, and returns the version of the server, which must have JetStream. Raises whatever the client raises."""
-    from nats.aio.client import Client as NatsClient  # noqa: PLC0415 - see `Connection.open`
+    from templates_lib.connections.nats_client import NatsClient  # noqa: PLC0415 - see `Connection.open`
 
     told: list[Exception] = []
 

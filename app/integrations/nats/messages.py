@@ -53,6 +53,12 @@ def events_subject(prefix: str, kind: str = ">") -> str:
     return f"{prefix}.{EVENTS}.{kind}"
 
 
+def is_inbox(prefix: str, subject: str) -> bool:
+    """Whether an answer may go to a subject that the sender of a command names. Jobwright itself may publish events and ask the server: a
+    sender that may not must not have it done by an answer."""
+    return bool(subject) and not subject.startswith(("$", f"{prefix}."))
+
+
 def stream_name(prefix: str) -> str:
     """The name of the stream of events, which has neither dots nor small letters."""
     return f"{prefix.replace('.', '_').upper()}_EVENTS"

@@ -214,7 +214,7 @@ def test_without_jetstream_commands_are_answered_and_events_wait(
         assert bus is not None
         bus.start()
         try:
-            eventually(lambda: "no stream" in bus.state().problem)
+            eventually(lambda: "has no JetStream" in bus.state().problem)
             assert (bus.state().connected, bus.takes_events()) == (True, False)
             assert Talk(server.url, settings.nats_prefix).command("list", {"token": "jw_x"}).status == 401
         finally:

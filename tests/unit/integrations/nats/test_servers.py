@@ -6,8 +6,9 @@ import pytest
 
 from app.config import load_settings
 from app.errors import ConfigError
+from app.integrations.nats.bus import retry_delay
 from app.integrations.nats.connection import servers_of
-from app.integrations.nats.messages import commands_subject, events_subject, stream_name
+from app.integrations.nats.messages import commands_subject, events_subject, is_inbox, stream_name
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,26 @@ def test_names() -> None:
     assert events_subject("shop.jobs") == "shop.jobs.events.>"
     assert stream_name("shop.jobs") == "SHOP_JOBS_EVENTS"
     assert load_settings({"ALLOWED_COMMANDS": "orders.*.cancel, reports.>"}).allowed_commands == ("orders.*.cancel", "reports.>")
+
+
+@pytest.mark.parametrize(
+    ("subject", "may"),
+    [
+        ("_INBOX.abc.1", True),
+        ("_INBOX_planner.abc", True),
+        ("answers.7", True),
+        ("jobwright-answers.7", True),
+        ("", False),
+        ("jobwright.events.execution.success", False),
+        ("jobwright.commands.delete", False),
+        ("$JS.API.STREAM.DELETE.JOBWRIGHT_EVENTS", False),
+        ("$SYS.REQ.SERVER.PING", False),
+    ],
+)
+def test_no_answer_goes_where_only_jobwright_may_send(subject: str, may: bool) -> None:
+    assert is_inbox("jobwright", subject) is may
+
+
+def test_tries_to_connect_become_rarer_up_to_a_limit() -> None:
+    assert [retry_delay(tries, longest=5.0) for tries in range(7)] == [0.5, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+    assert retry_delay(10**6, longest=30.0) == 30.0

@@ -1,4 +1,4 @@
-"""/system: the nodes that run jobs, follow-ups that were given up, and the settings of this installation."""
+"""/system: the nodes that run jobs, the bus, follow-ups that were given up, and the settings of this installation."""
 
 from __future__ import annotations
 
@@ -112,6 +112,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (say("Retention"), ("keep_success_days", "keep_failure_days", "keep_skipped_days", "keep_per_job")),
     (say("Notifications"), ("notify_connection",)),
+    (say("Bus"), ("nats_url", "nats_prefix", "allowed_commands")),
 )
 OTHERS = say("Other settings")
 
@@ -135,6 +136,9 @@ def show() -> str:
         changed=changed,
         skew=SKEW_SECONDS,
         given_up=services().given_up.items(actor()),
+        has_bus=bool(services().settings.nats_url),
+        buses=[(node, node.bus) for node, lives in nodes if lives and node.bus],
+        unpublished=services().unpublished(),
     )
 
 

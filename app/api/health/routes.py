@@ -43,12 +43,16 @@ def _engine() -> dict[str, Any]:
 
 
 def _bus(answers: bool) -> dict[str, Any]:
-    """Returns the state of the bus. Its address and what the server said stand in the log only."""
+    """Returns the state of the bus. Its address, which may stand in the problem, is for holders of a token."""
     state = services().bus()
     if state is None:
         return {"status": "not here"}
-    shown = {"connected": state.connected, "stream": state.stream, "since": instant(state.since)}
-    return {"status": _status(state.connected and state.stream), **shown, **({"owed": services().unpublished()} if answers else {})}
+    shown: dict[str, Any] = {"connected": state.connected, "stream": state.stream, "since": instant(state.since)}
+    if answers:
+        shown["owed"] = services().unpublished()
+        if state.problem and has_valid_token():
+            shown["problem"] = state.problem
+    return {"status": _status(state.connected and state.stream), **shown}
 
 
 @blueprint.get("/live")

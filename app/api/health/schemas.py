@@ -45,6 +45,7 @@ class BusHealthOut(AnswerSchema):
     connected = ma.Boolean(metadata={"description": "Whether the NATS server is connected"})
     stream = ma.Boolean(metadata={"description": "Whether events can be stored in the stream"})
     since = ma.String(metadata={**INSTANT, "description": "Since when it is as it is"})
+    problem = ma.String(metadata={"description": "Why it is not connected, stores no events or hears no commands; only with a valid token"})
     owed = ma.Integer(metadata={"description": "How many executions and jobs have events that are not published yet"})
 
 

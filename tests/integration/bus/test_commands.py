@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import uuid
 from dataclasses import replace
 from typing import Any
 
+import nats
 import pytest
 
 from app.accounts.model import Role, Scope
 from app.api.commands.catalogue import COMMANDS
+from app.api.commands.desk import CommandDesk
 from app.audit.model import SYSTEM, AuditFilter
 from app.config import Settings
+from app.factory import Store, create_api
 from app.factory.bus import build_bus
 from app.integrations.nats.bus import Bus
 from app.services import Services
+from tests.builders.nats import NatsServer
 from tests.integration.bus.talk import Talk
 from tests.support import PASSWORD, eventually
 
@@ -125,6 +131,53 @@ def test_rights_are_those_of_the_token(bus: Bus, bus_services: Services, talk: T
     assert (refused.status, refused.body["type"]) == (403, "/api/problems/not-allowed")
     (event,) = bus_services.audit.history(AuditFilter(action="request.refuse"), limit=5)
     assert (event["via"], event["outcome"], event["actor"]["email"]) == ("nats", "refused", "planner@example.com")
+
+
+@pytest.mark.parametrize("name", ["[", "%2e%2e", "create/x", "//evil", "?token=x", "#", "x" * 3_000, "ü", "create\x01"])
+def test_a_command_with_any_name_is_answered(name: str, bus: Bus, talk: Talk, token: str) -> None:
+    answer = talk.command(name, {"token": token})
+    assert (answer.status, answer.body["type"]) == (404, "/api/problems/no-such-address")
+    assert len(answer.body["instance"]) < 1_000
+
+
+def test_a_huge_message_is_refused(bus_services: Services) -> None:
+    """The server of the tests takes 1 MB; others take more."""
+    desk = CommandDesk(lambda: create_api(bus_services))
+    answer = desk.answer("create", b'{"body": "' + b"x" * 2_000_000 + b'"}', {})
+    problem = json.loads(answer.data)
+    assert (answer.headers["Jobwright-Status"], problem["status"]) == ("413", 413)
+    assert "2,000,012 bytes" in problem["detail"]
+    deep = b'{"body": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    assert desk.answer("create", deep, {}).headers["Jobwright-Status"] == "400"
+
+
+def test_a_revoked_token_is_refused_and_no_token_is_written_anywhere(
+    bus: Bus, bus_services: Services, store: Store, talk: Talk, token: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert talk.command("create", {"token": token, "body": DAILY}).status == 201
+    (row,) = bus_services.tokens.all(SYSTEM)
+    bus_services.tokens.revoke(SYSTEM, row["_id"])
+    refused = talk.command("trigger", {"token": token, "job": "nightly"})
+    assert (refused.status, refused.body["type"]) == (401, "/api/problems/not-signed-in")
+    wrong = {"token": [token], "job": "nightly"}
+    assert talk.command("trigger", wrong).status == 422
+    assert store.database["job_executions"].count_documents({}) == 0
+    written = capfd.readouterr()
+    assert token not in written.err + written.out
+    stored = [str(row) for name in store.database.list_collection_names() for row in store.database[name].find()]
+    assert not any(token in row for row in stored)
+    assert not any(token in json.dumps(event) for event in talk.events())
+
+
+def test_a_command_without_a_reply_subject_is_carried_out(bus: Bus, store: Store, nats_server: NatsServer, token: str) -> None:
+    async def send() -> None:
+        client = await nats.connect(nats_server.url)
+        await client.publish(f"{bus.prefix}.commands.create", json.dumps({"token": token, "body": DAILY}).encode())
+        await client.publish(f"{bus.prefix}.commands.create", b"\x00\xff")
+        await client.close()
+
+    asyncio.run(send())
+    eventually(lambda: store.database["dynamic_jobs"].count_documents({"name": "nightly"}) == 1)
 
 
 def test_the_message_wins_over_the_headers(bus: Bus, talk: Talk, token: str) -> None:

@@ -153,6 +153,20 @@ def test_a_server_that_falls_silent_is_noticed(
     assert [sent.error for sent in bus.publish([[message(2, bus.prefix)]])] == [None]
 
 
+def test_a_server_that_says_nothing_holds_up_no_run(nats_server: NatsServer, node: Node, store: Store, bus_services: Services) -> None:
+    """The connection is there and takes what is sent, but nothing is answered: runs end meanwhile, and each owes its events."""
+    assert node.parts.bus is not None
+    eventually(node.parts.bus.takes_events)
+    nats_server.send(signal.SIGSTOP)
+    job, _ = bus_services.jobs.create(SYSTEM, {"name": "plain", "template_type": "noop"})
+    runs = [bus_services.runs.run_now(SYSTEM, job.id) for _ in range(3) if eventually(lambda: _finished(store))]
+    eventually(lambda: _finished(store))
+    assert store.database["job_executions"].count_documents({"status": "success"}) == len(runs)
+    assert owing_count(store) == len(runs)
+    nats_server.send(signal.SIGCONT)
+    eventually(lambda: owing_count(store) == 0)
+
+
 def test_a_subscription_that_hears_nothing_is_replaced(
     bus: Bus, bus_services: Services, talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import ReturnDocument, UpdateMany
 from pymongo.database import Database
 
 from app.mongo import ANY_DATE, Document, Records
@@ -62,9 +62,14 @@ class OutboxStore(Generic[Record]):
 
     def settle_many(self, settled: Sequence[tuple[str, Owed, Sequence[str]]]) -> None:
         """These items (record id, item, what was told) were carried out, each if the record still has it as it was claimed. What was told
-        is noted with the record in any case."""
-        if settled:
-            self._collection.bulk_write([_settlement(*each) for each in settled], ordered=False)
+        is noted with the record in any case. Records of one claim of which the same was told are written together, which costs the server
+        a fraction of writing them one by one."""
+        alike: dict[tuple[str, str | None, tuple[str, ...]], list[str]] = {}
+        for record_id, item, told in settled:
+            alike.setdefault((item.what, item.by, tuple(told)), []).append(record_id)
+        if alike:
+            changes = [UpdateMany({"_id": {"$in": ids}}, _settlement(*of), hint="_id_") for of, ids in alike.items()]
+            self._collection.bulk_write(changes, ordered=False)
 
     def note_told(self, record_id: str, told: Sequence[str]) -> None:
         """Note what was told of a record that still owes the rest."""
@@ -128,12 +133,12 @@ def _due(what: str, now: datetime) -> Document:
     return {"owed": {"$elemMatch": {"what": {"$eq": what, **NO_LIST}, "at": {**ANY_DATE, "$lte": now}, "tries": WHOLE}}}
 
 
-def _settlement(record_id: str, item: Owed, told: Sequence[str]) -> UpdateOne:
-    """Takes the item out of what the record owes, and notes what was told."""
-    same = {"$and": [{"$eq": ["$$this.what", item.what]}, {"$eq": ["$$this.by", item.by]}]}
+def _settlement(what: str, by: str | None, told: Sequence[str]) -> list[Document]:
+    """Takes the item out of what a record owes, and notes what was told."""
+    same = {"$and": [{"$eq": ["$$this.what", what]}, {"$eq": ["$$this.by", by]}]}
     rest = {"$filter": {"input": {"$ifNull": ["$owed", []]}, "cond": {"$not": [same]}}}
     left = {"$let": {"vars": {"rest": rest}, "in": {"$cond": [{"$eq": ["$$rest", []]}, "$$REMOVE", "$$rest"]}}}
     fields: Document = {"owed": left}
     if told:
         fields[TOLD] = {"$setUnion": [{"$ifNull": [f"${TOLD}", []]}, {"$literal": list(told)}]}
-    return UpdateOne({"_id": record_id}, [{"$set": fields}])
+    return [{"$set": fields}]

@@ -101,7 +101,7 @@ def test_what_all_pages_share_is_every_module_of_the_web_but_its_pages() -> None
     ("library", "doors"),
     [
         ("apscheduler", {"app.node.ticks"}),
-        ("nats", {"templates_lib.connections.nats", "app.integrations.nats.connection"}),
+        ("nats", {"templates_lib.connections.nats", "templates_lib.connections.nats_client", "app.integrations.nats.connection"}),
         ("celery", set()),
     ],
 )

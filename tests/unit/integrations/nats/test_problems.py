@@ -20,7 +20,10 @@ PLACE = "nats.example.com:4222"
         (ConnectionRefusedError(111, "Connect call failed"), "Nothing listens at nats.example.com:4222 (connection refused)."),
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "The host name in nats.example.com:4222 was not found."),
         (errors.AuthorizationError(), "nats.example.com:4222 refused the sign-in:"),
-        (ssl.SSLError(ssl.SSL_ERROR_SSL, "the server does not offer TLS"), "does not speak TLS as expected (the server does not offer TLS)."),
+        (
+            ssl.SSLError(ssl.SSL_ERROR_SSL, "the server does not offer TLS"),
+            "does not speak TLS as expected (the server does not offer TLS).",
+        ),
         (TimeoutError(), "nats.example.com:4222 did not answer within 5 s."),
         (errors.UnexpectedEOF(), "closed the connection without an answer."),
     ],

@@ -79,6 +79,8 @@ class CommandDesk:
             raise RequestEntityTooLarge(f"The message has {len(data):,} bytes. It may have {MAX_BODY_BYTES:,} at most.")
         try:
             message = strict_json.parse(data.decode("utf-8") or "{}", deepest=MAX_DEPTH)
+        except UnicodeDecodeError as error:
+            raise BadRequest("The message is not valid JSON: it is not text in UTF-8") from error
         except ValueError as error:
             raise BadRequest(f"The message is not valid JSON: {error}") from error
         errors = self._validators[command.name].errors(message)

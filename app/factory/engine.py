@@ -57,7 +57,7 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
     router = _router(settings, stores, services)
     recorder = Recorder(stores.claims, stores.logs, finisher, clock)
     runner = Runner(
-        source=PollSource(claims, clock),
+        source=PollSource(claims, clock, without=router.held_up),
         store=stores.claims,
         preparation=_preparation(settings, stores, services, router),
         executor=executor,

@@ -23,6 +23,10 @@ class Router(Protocol):
         """Where an attempt goes, or why it has to wait."""
         ...
 
+    def held_up(self) -> Collection[str]:
+        """The jobs whose service has no room for one more run of this node."""
+        ...
+
     def hear(self, attempt: Attempt, outcome: Outcome) -> None:
         """An attempt has ended or was deferred."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from app.clock import Clock
@@ -21,13 +22,13 @@ class WorkSource(ABC):
 
 
 class PollSource(WorkSource):
-    """Looks into the queue itself and takes what has waited longest."""
+    """Looks into the queue itself and takes what has waited longest. `without` gives the jobs that are to wait."""
 
-    def __init__(self, claims: Claims, clock: Clock) -> None:
-        self._claims, self._clock = claims, clock
+    def __init__(self, claims: Claims, clock: Clock, *, without: Callable[[], Collection[str]]) -> None:
+        self._claims, self._clock, self._without = claims, clock, without
 
     def take(self, limit: int, *, until: datetime | None) -> list[Attempt]:
-        return self._claims.claim_due(now=self._clock.now(), limit=limit, until=until)
+        return self._claims.claim_due(now=self._clock.now(), limit=limit, until=until, without=self._without())
 
 
 class PushedSource(WorkSource):

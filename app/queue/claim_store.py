@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -71,12 +71,14 @@ class ClaimStore:
 
     # -- claiming -------------------------------------------------------------------------------------------------
 
-    def candidates(self, now: datetime, limit: int, execution_id: str | None = None) -> list[Document]:
-        """Executions that wait and whose time has come, those of the lowest rank first; with `execution_id`, that one alone. A damaged one
-        ends here, so that it holds up no other."""
+    def candidates(self, now: datetime, limit: int, execution_id: str | None = None, without: Collection[str] = ()) -> list[Document]:
+        """Executions that wait and whose time has come, those of the lowest rank first; with `execution_id`, that one alone; `without` are
+        jobs to leave out. A damaged one ends here, so that it holds up no other."""
         where: Document = {"queue_rank": {"$exists": True}, "available_at": {"$lte": now}}
         if execution_id is not None:
             where["_id"] = execution_id
+        if without:
+            where["job_id"] = {"$nin": list(without)}
         return self._without_damaged(list(self._executions.find(where, CLAIM_FIELDS).sort("queue_rank", 1).limit(limit)), now)
 
     def holders(self, rows: Sequence[Document], bounds: RunBounds) -> list[Document]:
@@ -221,8 +223,13 @@ class ClaimStore:
         self._executions.bulk_write(changes, ordered=False)
 
     def postpone(self, attempt: Attempt, reason: Reason, until: datetime, *, now: datetime) -> None:
-        """A run that was claimed and that its service cannot take waits until then, as if it had not been claimed."""
+        """A run that was claimed and that its service cannot take waits until then, as if it had not been claimed. So do the queued runs of
+        the same job: each would find the same."""
         self._executions.update_one(updates.held(attempt), updates.postponed(attempt, reason, until, now))
+        if reason is not Reason.SERVICE_BUSY:  # such a service has room again at any moment
+            waiting = {"job_id": attempt.job_id, "status": Status.QUEUED.value, "queue_rank": {"$exists": True}}
+            sooner = {"available_at": {"$lt": until}, "waits_for": {"$exists": False}}
+            self._executions.update_many({**waiting, **sooner}, {"$set": {"available_at": until, "reason": reason.value}})
 
     def defer(self, attempt: Attempt, deferral: Deferral, began_at: datetime, *, now: datetime) -> bool:
         """Another program goes on with an attempt: the execution runs on, in its slots, under a lease that the reports of that program

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -37,9 +37,9 @@ class Claims:
         self._full: set[str] = set()  # bounds that had no slot left, for which some may wait
         self._unanswered: dict[str, dict[str, Attempt]] = {}  # claims whose answer did not come, with what they wanted
 
-    def claim_due(self, *, now: datetime, limit: int, until: datetime | None = None) -> list[Attempt]:
-        """Take up to `limit` executions whose time has come, by their rank. Three round trips, and two more where jobs limit
-        themselves:
+    def claim_due(self, *, now: datetime, limit: int, until: datetime | None = None, without: Collection[str] = ()) -> list[Attempt]:
+        """Take up to `limit` executions whose time has come, by their rank; none of the jobs `without`. Three round trips, and two more
+        where jobs limit themselves:
 
         1. Candidates are read: they wait, are available, and nobody asked them to stop.
         2. The executions that hold the slots that they could have are read (app.queue.slots).
@@ -49,7 +49,7 @@ class Claims:
         Where another worker was quicker with some, what was won is read back. One that found no slot is skipped, or looked at again a
         little later, as its overlap policy says.
         """
-        return self.recover(now) or self._claim(now, limit, until)
+        return self.recover(now) or self._claim(now, limit, until, without=without)
 
     def claim_one(self, execution_id: str, *, now: datetime, until: datetime | None = None) -> Attempt | None:
         """Take this execution, if it waits, its time has come and it finds its slots; None where it cannot be had now."""
@@ -73,16 +73,18 @@ class Claims:
             if not self._store.wake_waiting(prefix, now):
                 self._full.discard(prefix)
 
-    def _claim(self, now: datetime, limit: int, until: datetime | None, execution_id: str | None = None) -> list[Attempt]:
+    def _claim(
+        self, now: datetime, limit: int, until: datetime | None, execution_id: str | None = None, without: Collection[str] = ()
+    ) -> list[Attempt]:
         for _ in range(CLAIM_TRIES):
-            attempts, again = self._claim_once(now, limit, until, execution_id)
+            waiting = self._store.candidates(now, limit, execution_id, without)
+            attempts, again = self._claim_of(waiting, now, until)
             if attempts or not again:
                 return attempts
         return []
 
-    def _claim_once(self, now: datetime, limit: int, until: datetime | None, execution_id: str | None) -> tuple[list[Attempt], bool]:
+    def _claim_of(self, waiting: list[Document], now: datetime, until: datetime | None) -> tuple[list[Attempt], bool]:
         """What was won, and whether it is worth trying again at once: another worker was quicker, or limits of jobs held runs back."""
-        waiting = self._store.candidates(now, limit, execution_id)
         candidates = [row for row in waiting if "cancel" not in row]
         if len(candidates) < len(waiting):
             self._store.end_asked_to_stop([row["_id"] for row in waiting if "cancel" in row], now)

@@ -33,6 +33,7 @@ from app.services import Services
 from app.validation import SchemaValidator
 from tests.bench.bus import bus
 from tests.bench.client import client
+from tests.bench.hanging import hanging
 from tests.bench.pages import pages
 from tests.builders.queue import Queue, new_execution
 from tests.posting import Page
@@ -64,6 +65,7 @@ def main() -> None:
             year_of_silence(uri, Path(folder))
             asked_elsewhere(uri, Path(folder))
             bus(uri, Path(folder), row)
+            hanging(uri, Path(folder), row)
             form()
             client(row)
             pages(uri, Path(folder), row)

@@ -24,6 +24,7 @@ KNOWN_SECONDS = 1.0  # a service is read again after this time
 NO_INSTANCE_AGAIN = timedelta(seconds=5)
 SLOW_SECONDS = 1.0  # a call that takes longer is slow
 BUSY_AGAIN, SLOW_AGAIN = timedelta(milliseconds=100), timedelta(seconds=1)
+HELD_UP_SECONDS = 5.0  # the runs of a job are looked at again after this time, even if no call has ended
 LONGEST_ERROR = 300
 # The errors by which a template says that the service has answered.
 _ANSWERED = {"TemplateError", HandlerGone.__name__}
@@ -36,6 +37,14 @@ class _Out:
     service: str
     origin: str
     began: float
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldUp:
+    """A job whose runs wait for room: on which endpoints, and until when at the longest, in seconds of the monotonic clock."""
+
+    origins: frozenset[str]
+    until: float
 
 
 class ServiceRouter:
@@ -59,11 +68,17 @@ class ServiceRouter:
         self._gone: set[str] = set()  # ids of jobs to retire
         self._known: dict[str, tuple[float, Service | None]] = {}
         self._out: dict[str, _Out] = {}  # by execution id
+        self._held_up: dict[str, _HeldUp] = {}  # by job id
 
     def begin_batch(self, held: Collection[str]) -> None:
         """Attempts are about to be routed; `held` are the executions that this node has in hand. Calls of others are over."""
         for execution_id in [execution_id for execution_id in self._out.copy() if execution_id not in held]:
-            self._out.pop(execution_id, None)
+            self._over(execution_id)
+
+    def held_up(self) -> Collection[str]:
+        """Returns the jobs whose runs wait for room. They are left in the queue, so that claims reach the runs of other jobs."""
+        now = self._clock.monotonic()
+        return [job_id for job_id, held_up in self._held_up.copy().items() if now < held_up.until]
 
     def route(self, attempt: Attempt, *, service: str, job_name: str, address: str) -> Target | Postpone:
         """Returns where an attempt goes: to an instance of the service that offers the job, or to the address of a service without
@@ -90,13 +105,16 @@ class ServiceRouter:
                 return target
             words = say("The circuit breaker of {address} is open: calls to {service} failed", address=origin, service=service)
             waits.append(Postpone(reason=Reason.CIRCUIT_OPEN, until=until, words=words))
+        if all(wait.reason is Reason.SERVICE_BUSY for wait in waits):
+            origins = frozenset(origin_of(target.address) for target in targets)
+            self._held_up[attempt.job_id] = _HeldUp(origins, self._clock.monotonic() + HELD_UP_SECONDS)
         return min(waits, key=lambda wait: wait.until)
 
     def hear(self, attempt: Attempt, outcome: Outcome) -> None:
         """An attempt has ended, or was deferred: its call is over."""
         if outcome.error is not None and outcome.error.type == HandlerGone.__name__:
             self._gone.add(attempt.job_id)
-        out = self._out.pop(attempt.execution_id, None)
+        out = self._over(attempt.execution_id)
         succeeded = _answered(outcome)
         if out is None or succeeded is None:
             return
@@ -124,6 +142,15 @@ class ServiceRouter:
                 self._retire(job_id)
             except JobwrightError as error:  # somebody has changed or deleted it meanwhile
                 log.warning("handler.not_retired", job=job_id, reason=error.detail)
+
+    def _over(self, execution_id: str) -> _Out | None:
+        """The call for an execution is over: there is room for one more, at this endpoint, and at each one that is slow if it was slow."""
+        out = self._out.pop(execution_id, None)
+        if out is not None:
+            was_slow = self._clock.monotonic() - out.began > SLOW_SECONDS
+            for job_id in [job_id for job_id, item in self._held_up.copy().items() if was_slow or out.origin in item.origins]:
+                self._held_up.pop(job_id, None)
+        return out
 
     def _busy(self, origin: str) -> timedelta | None:
         """How long to wait until the calls that are out may leave room for one more; None if there is room."""

@@ -42,6 +42,7 @@ VERBS = {
     "refuse",
     "register",
     "remove",
+    "report",
     "reset",
     "restore",
     "resume",

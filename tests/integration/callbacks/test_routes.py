@@ -249,6 +249,49 @@ def test_slow_endpoints_share_what_one_may_take(town: Town) -> None:
     assert town.route(router, service="a", address="http://a") == Target("http://a")
 
 
+def test_a_job_waits_in_the_queue_until_its_service_has_room(town: Town) -> None:
+    router = town.router(share=1)
+    held = town.attempt()
+    assert (town.route(router, held), router.held_up()) == (Target(ADDRESS), [])
+    assert isinstance(town.route(router, replace(town.attempt(), job_id="waits")), Postpone)
+    assert router.held_up() == ["waits"]
+    other = town.attempt()
+    town.route(router, other, service="crawler", address="http://crawler:1")
+    router.hear(other, SUCCESS)  # a call elsewhere makes no room
+    assert router.held_up() == ["waits"]
+    router.hear(held, SUCCESS)
+    assert router.held_up() == []
+
+
+def test_a_job_that_waits_is_looked_at_again_even_if_no_call_ends(town: Town) -> None:
+    router = town.router(share=1)
+    town.route(router)
+    assert isinstance(town.route(router), Postpone)
+    assert router.held_up() == ["j"]
+    town.clock.advance(5)
+    assert router.held_up() == []
+
+
+def test_a_slow_call_that_ends_makes_room_for_all_that_are_slow(town: Town) -> None:
+    router = town.router(share=2)
+    held = [town.attempt(), town.attempt()]
+    for name, attempt in zip("ab", held, strict=True):
+        town.route(router, attempt, service=name, address=f"http://{name}")
+    town.clock.advance(1.1)
+    assert isinstance(town.route(router, service="b", address="http://b"), Postpone)
+    assert router.held_up() == ["j"]
+    router.begin_batch({held[1].execution_id})  # the other is not in hand any more, though nobody told
+    assert router.held_up() == []
+
+
+def test_a_job_whose_breaker_is_open_is_not_held_up_but_put_off(town: Town) -> None:
+    router = town.router()
+    for _ in range(5):
+        town.call(router, DOWN)
+    assert isinstance(town.route(router), Postpone)
+    assert router.held_up() == []
+
+
 # -- jobs that are gone ------------------------------------------------------------------------------------------------
 
 

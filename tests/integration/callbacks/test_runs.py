@@ -91,7 +91,9 @@ def service() -> Iterator[Receiver]:
 
 @pytest.fixture
 def house(store: Store, settings: Settings, catalogue: Catalogue, super_admin: Actor, service: Receiver) -> Iterator[House]:
-    chosen = replace(settings, public_url="https://jobs.example.com", runs_per_hour=10_000, runs_per_hour_super_admin=10_000)
+    chosen = replace(
+        settings, max_instances=50, public_url="https://jobs.example.com", runs_per_hour=10_000, runs_per_hour_super_admin=10_000
+    )
     made = House(store, chosen, catalogue, super_admin, service)
     made.start_node()
     yield made
@@ -197,14 +199,14 @@ def test_a_service_that_hangs_leaves_room_for_the_others(house: House) -> None:
         let_go.wait()
         return done(call)
 
-    many: dict[str, Any] = {"overlap": "allow", "concurrency": {"max_instances": 3}}
+    many: dict[str, Any] = {"overlap": "allow", "concurrency": {"max_instances": 20}}
     with receiver() as other:
         connect_service(house.services, house.actor, other, "crawler")
         quick = house.job("crawl", service="crawler", **many)
 
         house.service.reply = hang
         slow = [house.job(f"slow {n}", **many) for n in range(4)]
-        hanging = [house.run(job) for job in slow for _ in range(3)]
+        hanging = [house.run(job) for job in slow for _ in range(15)]
         try:
             eventually(lambda: len(house.service.calls) == 2)
             assert [house.outcome(quick)["status"] for _ in range(5)] == ["success"] * 5

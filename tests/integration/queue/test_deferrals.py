@@ -13,6 +13,7 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.factory import Store
 from app.jobs.dispatch_store import DispatchStore
+from app.jobs.model import Job
 from app.node.deferred import DeferredWatch
 from app.node.finisher import Finisher
 from app.node.sweeper import Sweeper
@@ -23,7 +24,7 @@ from app.services import Services
 from app.signals import Signal
 from tests.builders.engine import make_recorder
 from tests.builders.owing import OWING
-from tests.builders.queue import Queue, claim, enqueue, failure, make_job, success
+from tests.builders.queue import Queue, claim, enqueue, failure, make_job, new_execution, success
 
 
 class House:
@@ -44,9 +45,12 @@ class House:
         self.watch = DeferredWatch(store=self.deferrals, finisher=self.finisher, clock=clock)
         self.sweeper = Sweeper(store=self.queue.claims, finisher=self.finisher, held=dict, clock=clock, lease_seconds=30)
 
+    def job(self, **fields: Any) -> Job:
+        return make_job(self._services, self._actor, **fields)
+
     def attempt(self, **fields: Any) -> Attempt:
         """A claimed attempt of a new job."""
-        job = make_job(self._services, self._actor, **fields)
+        job = self.job(**fields)
         self.job_id = job.id
         enqueue(self.queue, job, self.clock)
         return claim(self.queue, self.clock)[0]
@@ -70,6 +74,7 @@ def house(store: Store, services: Services, super_admin: Actor, clock: ManualClo
     return House(store, services, super_admin, clock)
 
 
+MANY = {"overlap": "allow", "concurrency": {"max_instances": 3}}
 RETRIES = {"retry_policy": {"max_retries": 3, "retry_delay_seconds": 10, "backoff": "fixed"}}
 
 
@@ -227,6 +232,32 @@ def test_a_run_that_is_put_off_has_not_been_tried(house: House) -> None:
     house.clock.advance(11)
     retried = claim(house.queue, house.clock)[0]
     assert (retried.number, retried.postponed_since) == (2, None)
+
+
+@pytest.mark.parametrize("reason", [Reason.CIRCUIT_OPEN, Reason.NO_INSTANCE, Reason.SERVICE_BUSY])
+def test_the_other_runs_of_the_job_are_put_off_as_well_unless_there_may_be_room_at_once(house: House, reason: Reason) -> None:
+    job, other = house.job(name="job", **MANY), house.job(name="other", **MANY)
+    enqueue(house.queue, job, house.clock)
+    attempt, now = claim(house.queue, house.clock)[0], house.clock.now()
+    runs = [new_execution(job, now=now) for _ in range(3)]
+    later = new_execution(job, now=now, available_at=now + timedelta(minutes=5))
+    foreign = new_execution(other, now=now)
+    house.queue.queue.add([*runs, later, foreign])
+    until = now + timedelta(seconds=30)
+    house.queue.claims.postpone(attempt, reason, until, now=now)
+    waits = {row["_id"]: (row["available_at"], row["reason"]) for row in house.queue.database["job_executions"].find({"attempts": []})}
+    as_well = reason is not Reason.SERVICE_BUSY
+    assert {waits[run.id] for run in runs} == {(until, reason.value) if as_well else (now, None)}
+    assert (waits[later.id], waits[foreign.id]) == ((later.available_at, None), (now, None))
+
+
+def test_the_runs_of_jobs_that_are_to_wait_are_left_in_the_queue(house: House) -> None:
+    jobs = [house.job(name=name, **MANY) for name in ("slow", "quick")]
+    house.queue.queue.add([new_execution(job, now=house.clock.now()) for job in jobs for _ in range(3)])
+    worker = house.queue.worker()
+    taken = worker.claim_due(now=house.clock.now(), limit=2, without=[jobs[0].id])
+    assert [attempt.job_id for attempt in taken] == [jobs[1].id] * 2
+    assert [attempt.job_id for attempt in worker.claim_due(now=house.clock.now(), limit=3)] == [jobs[0].id] * 3
 
 
 @pytest.mark.parametrize(("asked", "expected"), [(None, 10.0), (5.0, 10.0), (120.0, 120.0)])

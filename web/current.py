@@ -18,6 +18,11 @@ def services() -> Services:
     return current
 
 
+def base_address() -> str:
+    """Returns the address of this installation: the configured one, else the one that the request came to."""
+    return (services().settings.public_url or request.host_url).rstrip("/")
+
+
 def actor() -> Actor:
     """Returns the person who is signed in. Raises AttributeError on a page that needs no sign-in."""
     signed_in: Actor = g.actor

@@ -24,7 +24,6 @@ from app.api.errors import answer_elsewhere
 from app.api.exchange import routes as exchange
 from app.api.executions import routes as executions
 from app.api.health import routes as health
-from app.api.inbound import reception as webhooks
 from app.api.inbound import routes as inbound
 from app.api.job_history import routes as job_history
 from app.api.job_types import routes as job_types
@@ -39,6 +38,7 @@ from app.api.templates import routes as templates
 from app.api.tokens import routes as tokens
 from app.api.users import routes as users
 from app.api.waiting import PLACES, WaitingPlaces
+from app.api.webhooks import routes as webhooks
 from app.services import EXTENSION, Services
 
 DESCRIPTION = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import current_app, g
+from flask import current_app, g, request
 
 from app.audit.model import Actor
 from app.services import EXTENSION, Services
@@ -18,3 +18,8 @@ def actor() -> Actor:
     """Returns who sent this request, as `app.api.auth.authenticate` found out. Raises AttributeError before that."""
     actor: Actor = g.actor
     return actor
+
+
+def base_address() -> str:
+    """Returns the address of this installation: the configured one, else the one that the request came to."""
+    return (services().settings.public_url or request.host_url).rstrip("/")

@@ -20,7 +20,7 @@ from app.mongo import Document
 from app.services import SESSION_SECRET
 from app.zones import zone_names
 from templates_lib.messages import say, say_many
-from web.current import actor, preference, services
+from web.current import actor, base_address, preference, services
 from web.forms import ABSENT
 from web.views.common import CHECK, Editor, form_of, is_refused, posted, posted_version, tell
 from web.views.signin import renew_session
@@ -351,8 +351,7 @@ def _own_errors(failed: ValidationFailed | LimitReached) -> dict[str, str]:
 
 
 def _link(secret: str) -> str:
-    base = services().settings.public_url.rstrip("/") or request.host_url.rstrip("/")
-    return f"{base}{url_for('signin_pages.reset', secret=secret)}"
+    return f"{base_address()}{url_for('signin_pages.reset', secret=secret)}"
 
 
 def _back(user_id: str) -> str:

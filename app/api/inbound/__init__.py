@@ -1,1 +1,1 @@
-"""Inbound addresses of jobs: /api/admin/scheduler-jobs/<job_id>/inbound, and /api/inbound/<secret>."""
+"""The inbound addresses of jobs: /api/admin/scheduler-jobs/<job_id>/inbound."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request, url_for
+from flask import url_for
 
 from app.api.base_schemas import Message
 from app.api.blueprint import ApiBlueprint
-from app.api.current import actor, services
+from app.api.current import actor, base_address, services
 from app.api.etag import Versioned
 from app.api.inbound.schemas import AddressEnvelope, AddressList, DeliveryList, address_json, delivery_json
 from app.integrations.inbound.addresses import CHANGES_SCHEMA, ROTATION_SCHEMA, SCHEMA, Shown
@@ -26,11 +26,6 @@ def _envelope(shown: Shown, message: str) -> dict[str, Any]:
     """Returns an address with what is shown once."""
     once = {"url": f"{base_address()}{PATH}/{shown.secret}" if shown.secret else "", "key": shown.key}
     return {"message": message, "address": address_json(shown.address), **{name: text for name, text in once.items() if text}}
-
-
-def base_address() -> str:
-    """Returns the address of this installation: the configured one, else the one that the request came to."""
-    return (services().settings.public_url or request.host_url).rstrip("/")
 
 
 @blueprint.get("")

@@ -63,14 +63,6 @@ class DeliveryList(AnswerSchema):
     deliveries = ma.List(ma.Nested(DeliveryOut), required=True)
 
 
-class Received(AnswerSchema):
-    delivery_id = ma.String(required=True, metadata={"description": "The id of the delivery in the list of deliveries"})
-    outcome = ma.String(required=True, validate=OneOf([item.value for item in Outcome if item is not Outcome.REFUSED]))
-    message = ma.String(required=True)
-    execution_id = ma.String(metadata={"description": "Of accepted: the execution that was queued"})
-    approval_id = ma.String(metadata={"description": "Of waiting: the request for approval"})
-
-
 def address_json(address: Address) -> dict[str, Any]:
     """Returns an address without its secret and its keys."""
     record = {

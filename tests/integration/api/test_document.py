@@ -32,6 +32,7 @@ VERBS = {
     "get",
     "hand",
     "import",
+    "install",
     "list",
     "move",
     "pause",

@@ -15,7 +15,7 @@ from app.integrations.inbound.payload import example_payload
 from app.jobs.model import Job
 from app.validation.together import beside
 from templates_lib.messages import Said, say
-from web.current import actor, services
+from web.current import actor, base_address, services
 from web.views.common import CHECK, Editor, form_of, is_refused, posted, posted_version, tell
 from web.views.jobs.blueprint import blueprint
 
@@ -147,8 +147,7 @@ def _form(job: Job, editor: Editor, errors: tuple[FieldError, ...] = (), *, addr
 
 def _once(job: Job, shown: Shown) -> str:
     """Shows the page with what is new about an address, once, and a command that tries it."""
-    base = (services().settings.public_url or request.host_url).rstrip("/")
-    url = f"{base}{PATH}/{shown.secret}" if shown.secret else ""
+    url = f"{base_address()}{PATH}/{shown.secret}" if shown.secret else ""
     body = json.dumps(example_payload(shown.address.parameters), ensure_ascii=False)
     return render_template(
         "inbound_secret.html",

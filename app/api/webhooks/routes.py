@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, jsonify, request
+from flask import Response, jsonify
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.api.blueprint import OpenBlueprint
 from app.api.current import services
-from app.api.inbound.schemas import Received
 from app.api.operation import describe
-from app.correlation import current_id
+from app.api.webhooks.incoming import incoming
+from app.api.webhooks.schemas import Received
 from app.integrations.inbound.model import PATH, Delivery, Outcome
-from app.integrations.inbound.reception import BodyTooLarge, Incoming
+from app.integrations.inbound.reception import BodyTooLarge
 
 blueprint = OpenBlueprint("Webhooks", __name__, url_prefix=PATH, description="Send webhooks to the inbound addresses of jobs")
 
@@ -28,22 +28,11 @@ _MESSAGES = {
 def receive_webhook(secret: str) -> Response:
     """Run a job by a webhook. The body is JSON or a form; its signature is checked as the address demands. A delivery that comes again
     starts no second run"""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    incoming = Incoming(secret=secret, headers=headers, read=_read, sender=request.remote_addr or "", correlation_id=current_id())
     try:
-        delivery = services().reception.receive(incoming)
+        delivery = services().reception.receive(incoming(secret))
     except BodyTooLarge as error:
         raise RequestEntityTooLarge(error.detail) from error
     return _answer(delivery)
-
-
-def _read(most: int) -> bytes | None:
-    """Returns the body; None if it has more bytes than `most`. No more than that is read."""
-    request.max_content_length = most
-    try:
-        return request.get_data(cache=False)
-    except RequestEntityTooLarge:
-        return None
 
 
 def _answer(delivery: Delivery) -> Response:

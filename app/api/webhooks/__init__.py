@@ -1,0 +1,1 @@
+"""Requests to inbound addresses: /api/inbound/<secret>."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Sequence
 from urllib.parse import parse_qsl, urlsplit
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -17,7 +19,7 @@ ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)\d+(?=/|$)")
 # What is in an address mostly narrows a list or picks a time: one of each is enough.
 KEPT = {"view", "kind", "state", "template"}
 # Pages that there is one of for each kind and topic.
-ALIKE = re.compile(r"(?<=/help/)[\w-]+/[\w-]+|(?<=/templates/)(?!preview|import)\w+|(?<=template=)\w+|(?<=kind=)\w+")
+ALIKE = re.compile(r"(?<=/help/)[\w-]+/[\w-]+|(?<=/templates/)(?!preview|import)\w+|(?<=template=)\w+|(?<=kind=)(?!service\b|nats\b)\w+")
 FILE = re.compile(r"\.(?:yaml|json|jsonl|csv|txt|html)$")
 # Pages that the walk must have come to, or it was no walk.
 ADMINS = {
@@ -61,12 +63,16 @@ SUPER_ADMINS = ADMINS | {
     "/users/:id",
     "/users/new",
     "/services",
+    "/services/reports",
     "/service-accounts",
+    "/job-types",
     "/audit",
     "/maintenance",
     "/system",
     "/connections/:id",
     "/connections/new?kind=:any",
+    "/connections/new?kind=nats",
+    "/connections/new?kind=service",
     "/templates/preview",
     "/templates/import",
     "/templates/:any/standing",
@@ -106,7 +112,31 @@ def house(service: Service) -> Service:
         url = api.post(f"/api/admin/scheduler-jobs/{job}/inbound", json=address).raise_for_status().json()["url"]
         for payload in ({"id": "one"}, {}):  # one is accepted, one refused
             api.post(url, json=payload)
+        register_service(api)
     return service
+
+
+def register_service(api: httpx.Client) -> None:
+    """A service with two instances of different versions, and a job of it that both the service and an admin have changed."""
+    manifest = {"displayName": "Report service", "address": "https://reports.example.com", "ttlSeconds": 3600}
+    job = {"name": "nightly-report", "displayName": "Nightly report", "config": {"pages": 3}, "timezone": "UTC"}
+
+    def declare(version: str, cron: str) -> None:
+        jobs = [{**job, "cronExpression": cron}, {"name": f"only-{version}"}]
+        api.put("/api/services/reports/manifest", json={**manifest, "version": version, "jobs": jobs}).raise_for_status()
+        beat = {"instance": f"instance-{version}", "version": version, "address": "https://reports.example.com", "jobs": [job["name"]]}
+        api.post("/api/services/reports/heartbeat", json=beat).raise_for_status()
+
+    declare("1.0.0", "0 3 * * *")
+    path = f"/api/admin/scheduler-jobs/{registered_job(api)}"
+    api.put(path, json={"schedule": {"type": "cron", "expression": "0 4 * * *", "timezone": "UTC"}}).raise_for_status()
+    declare("1.1.0", "0 5 * * *")
+
+
+def registered_job(api: httpx.Client) -> str:
+    """Returns the id of the job that `register_service` has registered."""
+    jobs = api.get("/api/admin/scheduler-jobs", params={"search": "nightly-report"}).raise_for_status().json()["jobs"]
+    return str(next(job["id"] for job in jobs if job["name"] == "nightly-report"))
 
 
 # Controls that stand out of the column of the page, and on a phone, where a row of a table is a list, numbers that nothing names.
@@ -140,11 +170,11 @@ def links(page: Page, address: str) -> list[str]:
     return [href.split("#")[0].removeprefix(address) for href in hrefs if href.startswith(f"{address}/")]
 
 
-def walk(watched: Watched, width: int, *, axe: bool = False, alike: bool = False) -> tuple[set[str], list[str]]:
+def walk(watched: Watched, width: int, *, axe: bool = False, alike: bool = False, also: Sequence[str] = ()) -> tuple[set[str], list[str]]:
     """Follows every link, to each page once: with `axe`, axe-core looks at it; with `alike`, also to each page of those that are alike.
-    Returns the pages that were visited, and what was wrong with them."""
+    `also` are pages that look different from others at such an address. Returns the pages that were visited, and what was wrong."""
     page, address, wrong = watched.page, watched.address, list[str]()
-    seen, waiting = {"/"}, deque(["/"])
+    seen, waiting = {"/"}, deque(["/", *also])
     while waiting:
         href = waiting.popleft()
         if FILE.search(urlsplit(href).path):
@@ -202,7 +232,9 @@ def test_every_link_leads_to_a_page_that_is_whole(
         bypass_csp=at_night,
         color_scheme="dark" if at_night else "light",
     )
-    seen, wrong = walk(watched, width, axe=at_night, alike=at_night and LONG)
+    with house.api() as api:
+        registered = f"/jobs/{registered_job(api)}"
+    seen, wrong = walk(watched, width, axe=at_night, alike=at_night and LONG, also=(registered, f"{registered}/edit"))
     watched.context.close()
     assert "\n".join(wrong) == ""
     assert watched.complaints == []

@@ -60,6 +60,14 @@ def house(service: Service, mongod: str) -> Service:
         api.put(f"{JOBS}/{job}", json={"description": word(1999, "D"), "tags": [word(50, "U")]}).raise_for_status()
         api.post(f"{JOBS}/{job}/notes", json={"text": word(4000)}).raise_for_status()
         api.post(f"{JOBS}/{job}/pause", json={"reason": word(500)}).raise_for_status()
+        address = {"name": word(80), "proof": "github", "events": [word(80)]}
+        url = api.post(f"{JOBS}/{job}/inbound", json=address).raise_for_status().json()["url"]
+        api.post(url, json={word(): word()})
+        registered = {"name": word(100), "displayName": word(100), "description": word(), "jobType": word(60), "config": {word(): word()}}
+        manifest = {"version": word(60), "displayName": word(80), "address": f"https://{word(60, 'h')}.example.com", "jobs": [registered]}
+        api.put(f"/api/services/{word(60)}/manifest", json=manifest).raise_for_status()
+        beat = {"instance": word(60), "version": word(60), "jobs": [word(100)]}
+        api.post(f"/api/services/{word(60)}/heartbeat", json=beat).raise_for_status()
         api.put("/api/admin/job-templates/test_scheduler/presets", json={"name": word(80), "parameters": {}})
         for parameters in ({}, {"outcome": "error"}):
             run = api.post(f"{JOBS}/{job}/run", json={"parameters": parameters}).raise_for_status().json()["execution_id"]
@@ -110,6 +118,9 @@ def test_no_page_is_wider_than_its_window(chromium: Browser, house: Service, wid
         "/calendar?view=day",
         "/users/:id",
         "/audit",
+        "/jobs/:id/inbound/:id",
+        f"/services/{word(60)}",
+        "/job-types",
     } <= seen
 
 
@@ -127,8 +138,11 @@ def test_nor_what_folds_out_of_it_or_floats_over_it(chromium: Browser, house: Se
     with house.api() as api:
         job = next(one["_id"] for one in api.get(JOBS).json()["jobs"] if one["name"] == word(120))
         runs = [one["_id"] for one in api.get(f"{JOBS}/{job}/executions").json()["executions"]]
-    paths = [f"/executions/{run}" for run in runs] + [f"/jobs/{job}{part}" for part in ("", "/edit", "/run-with", "/pause", "/revisions")]
-    for path in ["/", "/jobs", "/audit", "/executions", "/connections", "/services", "/service-accounts", *paths]:
+    paths = [f"/executions/{run}" for run in runs] + [
+        f"/jobs/{job}{part}" for part in ("", "/edit", "/run-with", "/pause", "/revisions", "/inbound")
+    ]
+    lists = ["/", "/jobs", "/audit", "/executions", "/connections", "/services", f"/services/{word(60)}", "/service-accounts"]
+    for path in [*lists, *paths]:
         page.goto(house.address + path)
         wide = page.evaluate(OPENED)
         wrong += [f"{path}: {wide} wide, because of {page.evaluate(WIDEST)}"] if wide > width else []

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+from app.connections.inventory import Inventory
 from app.errors import FieldError, ValidationFailed
 from app.jobtemplates.entry import TemplateVersion
 from app.validation import strict_json
@@ -22,6 +24,7 @@ MOST_FIELDS = 1000  # of a form
 LONGEST_EXCERPT = 1_000  # characters
 LEAST_SECRET = 4  # characters of a secret that is looked for in a text
 HIDDEN = "•••"
+GZIP = b"\x1f\x8b"  # RFC 1952, 2.3.1
 FORM = "application/x-www-form-urlencoded"
 _ANYWHERE = {"x-dynamic": True}  # expressions may stand anywhere in a mapping
 _SECRET_NAME = re.compile(
@@ -29,7 +32,7 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _HIDDEN_HEADERS = re.compile(r"authorization|cookie|signature|forwarded|secret|token|key")
-_PATH = re.compile(r"\bpayload((?:\.[\w$-]+)+)")
+_PATH = re.compile(r"\bpayload((?:\.[\w$-]+)*)")
 
 Path = tuple[str | int, ...]
 
@@ -42,7 +45,8 @@ def read_payload(body: bytes, content_type: str) -> Any:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValidationFailed([FieldError("", say("must be UTF-8 text"))]) from error
+        reason = say("is compressed; send it without Content-Encoding") if body.startswith(GZIP) else say("must be UTF-8 text")
+        raise ValidationFailed([FieldError("", reason)]) from error
     if content_type == FORM and not text.lstrip().startswith(("{", "[")):
         try:
             fields = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS))
@@ -68,18 +72,60 @@ def names_of(payload: Any, headers: Mapping[str, str], delivery_id: str) -> dict
     return {"payload": payload, "headers": shown, "delivery": {"id": delivery_id}}
 
 
-def parameters_of(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapped:
+    """What a mapping makes of a payload. `errors` are at pointers below `/parameters`; without any, `parameters` are whole. `secrets` are
+    the texts and numbers of the payload that secret parameters hold, whether there are errors or not."""
+
+    parameters: Mapping[str, Any]
+    errors: tuple[FieldError, ...]
+    secrets: frozenset[str]
+
+
+def map_payload(
     mapping: Mapping[str, Any], names: Mapping[str, Any], entry: TemplateVersion, *, now: datetime, job_id: str, job_name: str
-) -> dict[str, Any]:
-    """Returns the parameters that a mapping makes of a payload. Values from the payload stay data: they are not read as expressions,
-    references to secrets or operators. Raises ValidationFailed at pointers below `/parameters`."""
+) -> Mapped:
+    """Maps a payload to parameters. Values from the payload stay data: they are not read as expressions, references to secrets or
+    operators."""
     known = Known(now=now, job_id=job_id, job_name=job_name, more=names)
     resolved = resolve(_ANYWHERE, dict(mapping), known, prefix="/parameters")
-    errors = [*resolved.errors, *_active_values(resolved)]
-    if errors:
-        raise ValidationFailed(errors)
-    parameters: dict[str, Any] = as_data(entry.parameters_schema, resolved.value)
-    return parameters
+    schema = entry.parameters_schema
+    return Mapped(
+        parameters=as_data(schema, resolved.value),
+        errors=(*resolved.errors, *_active_values(resolved)),
+        secrets=frozenset(_secrets(schema, mapping, resolved.value, names["payload"])),
+    )
+
+
+def _secrets(schema: Any, mapping: Mapping[str, Any], resolved: Any, payload: Any) -> Iterator[str]:
+    """Yields the values at secret places, and those that filters have made them from."""
+    for site in Inventory.of(schema, resolved).secrets():
+        yield from _leaves(site.value)
+    for site in Inventory.of(schema, mapping).secrets():
+        for match in _PATH.finditer(json.dumps(site.value, ensure_ascii=False)):
+            yield from _leaves(_at(payload, match[1].split(".")[1:]))
+
+
+def _at(value: Any, path: Iterable[str]) -> Any:
+    for part in path:
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isascii() and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """Yields the texts and numbers in a value, numbers as JSON has them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _leaves(item)
+    elif value is not None and not isinstance(value, bool):
+        yield json.dumps(value, default=str)
 
 
 def _active_values(resolved: Resolved) -> Iterator[FieldError]:
@@ -140,6 +186,8 @@ def example_payload(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a payload with the values that a mapping reads."""
     example: dict[str, Any] = {}
     for match in _PATH.finditer(json.dumps(mapping, ensure_ascii=False)):
+        if not match[1]:
+            continue
         *groups, last = match[1].removeprefix(".").split(".")
         at = example
         for name in groups:

@@ -16,7 +16,6 @@ from app.accounts.store import UserStore
 from app.approvals.service import Approvals
 from app.audit.model import Actor
 from app.clock import Clock
-from app.connections.inventory import Inventory
 from app.errors import (
     ApprovalNeeded,
     Conflict,
@@ -31,7 +30,7 @@ from app.execution.runs import Runs
 from app.integrations.inbound.address_store import AddressStore
 from app.integrations.inbound.delivery_store import DeliveryStore
 from app.integrations.inbound.model import Address, Delivery, Outcome, Proof
-from app.integrations.inbound.payload import excerpt, names_of, parameters_of, read_payload
+from app.integrations.inbound.payload import excerpt, map_payload, names_of, read_payload
 from app.integrations.inbound.repeats import Repeats
 from app.integrations.inbound.signatures import Headers, Identity, identity_of
 from app.integrations.inbound.signing_keys import SigningKeys
@@ -173,8 +172,17 @@ class Reception:
         """Asks for the run, and notes what became of that."""
         try:
             payload = read_payload(body, request.headers.get("content-type", "").partition(";")[0].strip().lower())
-            delivery = replace(delivery, body=excerpt(payload))
-            delivery = self._asked(address, request, payload, identity, delivery)
+            actor = self._actor(address, request)
+            job = self._job(actor, address)
+            entry = self._jobs.parameters.entry_of(job)
+            names = names_of(payload, request.headers, identity.shown)
+            mapped = map_payload(address.parameters, names, entry, now=delivery.at, job_id=job.id, job_name=job.definition.name)
+            delivery = replace(delivery, body=excerpt(payload, mapped.secrets))
+            self._refuse_hindered(job)
+            if mapped.errors:
+                raise ValidationFailed(mapped.errors)
+            key = f"inbound {address.id} {_hashed(identity.key)}" if identity.key else None
+            delivery = self._asked(actor, job, mapped.parameters, key, delivery)
         except JobwrightError as error:
             self._repeats.forget(address, identity)
             self._refuse(delivery, error)
@@ -182,19 +190,15 @@ class Reception:
         self._repeats.finish(address, identity, delivery)
         return self._noted(delivery)
 
-    def _asked(self, address: Address, request: Incoming, payload: Any, identity: Identity, delivery: Delivery) -> Delivery:
-        """Returns the delivery with the execution or the request for approval that it has led to."""
-        actor = self._actor(address, request)
+    def _job(self, actor: Actor, address: Address) -> Job:
+        """Returns the job of an address. Raises Conflict if it is deleted or the actor does not see it."""
         try:
-            job = self._jobs.registry.visible(actor, address.job_id)
+            return self._jobs.registry.visible(actor, address.job_id)
         except NotFound as error:
             raise Conflict(say("The job is deleted, or {email} may no longer run it", email=address.owner)) from error
-        self._refuse_hindered(job)
-        entry = self._jobs.parameters.entry_of(job)
-        names = names_of(payload, request.headers, identity.shown)
-        parameters = parameters_of(address.parameters, names, entry, now=delivery.at, job_id=job.id, job_name=job.definition.name)
-        delivery = replace(delivery, body=excerpt(payload, _secrets(entry.parameters_schema, parameters)))
-        key = f"inbound {address.id} {_hashed(identity.key)}" if identity.key else None
+
+    def _asked(self, actor: Actor, job: Job, parameters: Mapping[str, Any], key: str | None, delivery: Delivery) -> Delivery:
+        """Returns the delivery with the execution or the request for approval that it has led to."""
         try:
             execution = self._jobs.runs.run_now(actor, job.id, overrides=parameters, idempotency_key=key)
         except ApprovalNeeded as needed:
@@ -239,11 +243,6 @@ def _ignored(address: Address, headers: Headers) -> Said | None:
     if address.events and event not in address.events:
         return say("The address does not start runs for the event {event!r}", event=event[:80])
     return None
-
-
-def _secrets(schema: Any, parameters: Mapping[str, Any]) -> list[str]:
-    """Returns the texts that stand at secret places of the parameters."""
-    return [site.value for site in Inventory.of(schema, parameters).secrets() if isinstance(site.value, str)]
 
 
 def _hashed(text: str) -> str:

@@ -346,3 +346,24 @@ def test_an_account_that_is_no_longer_there(app: Flask, services: Services, supe
     store.database["users"].delete_one({"_id": user.id})
     assert send().status_code == 409
     assert str(last(services, job).reason).startswith("gone@example.com may no longer run jobs")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"s": "hunter2hunter2"},  # the file is missing
+        {"s": "hunter2hunter2", "file": "forbidden"},  # the template refuses the file
+        {"s": {"inner": "hunter2hunter2"}, "file": "x"},  # the secret is not a text
+    ],
+)
+def test_a_secret_of_a_refused_delivery_is_stored_nowhere(
+    app: Flask, services: Services, super_admin: Actor, job: Job, store: Store, payload: Any
+) -> None:
+    mapping = {"secret": "{{ payload.s }}", "file": "{{ payload.file }}"}
+    send = Sender.to(app, address(services, super_admin, job, parameters=mapping))
+    answer = send(payload)
+    assert answer.status_code == 422
+    assert "hunter2" not in answer.get_data(as_text=True)
+    assert last(services, job).body.count("•••") == 1
+    for name in store.database.list_collection_names():
+        assert "hunter2hunter2" not in str(list(store.database[name].find())), name

@@ -53,26 +53,26 @@ class StartLimits:
 
     def free_at(self, job_id: str, limit: RunLimit, now: datetime) -> datetime | None:
         """Returns None if one more run of the job may start now, else when it may. Nothing is counted."""
-        return self._covering(job_id, [limit], self._store.read([job_id]).get(job_id), now).free_at(limit, now) if limit.is_set else None
+        return self._free_at(job_id, limit, self._store.read([job_id]).get(job_id), now) if limit.is_set else None
 
     def used_up(self, limits: Mapping[str, RunLimit], now: datetime) -> set[str]:
         """Returns those of some jobs that must not start one more run now. `limits` are by job; nothing is counted."""
         set_limits = {job_id: limit for job_id, limit in limits.items() if limit.is_set}
         known = self._store.read(set_limits) if set_limits else {}
-        return {
-            job_id
-            for job_id, limit in set_limits.items()
-            if self._covering(job_id, [limit], known.get(job_id), now).free_at(limit, now) is not None
-        }
+        return {job_id for job_id, limit in set_limits.items() if self._free_at(job_id, limit, known.get(job_id), now) is not None}
+
+    def _free_at(self, job_id: str, limit: RunLimit, known: Starts | None, now: datetime) -> datetime | None:
+        return self._covering(job_id, [limit], known, now).not_after(now).free_at(limit, now)
 
     def _refusals(self, job_id: str, rows: Sequence[Document], known: Starts | None, now: datetime) -> dict[str, Refusal]:
         wanted = [
             Wanted(execution_id=row["_id"], limit=limit_of(row), in_backfill=row["triggered_by"] == Trigger.BACKFILL.value) for row in rows
         ]
         for _ in range(TRIES):
-            before = self._covering(job_id, [run.limit for run in wanted], known, now)
+            covering = self._covering(job_id, [run.limit for run in wanted], known, now)
+            before = covering.not_after(now)
             after, refused = admit(before, wanted, now)
-            if len(refused) == len(wanted) or self._store.write(after):
+            if (len(refused) == len(wanted) and before is covering) or self._store.write(after):
                 held_back = (run for run in wanted if run.execution_id in refused)
                 return {run.execution_id: _refusal(run, refused[run.execution_id], after, now) for run in held_back}
             time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))

@@ -50,6 +50,13 @@ class Starts:
         """Returns whether the starts decide about a run with this limit: they reach back far enough."""
         return limit.runs <= self.runs and limit.seconds <= self.seconds
 
+    def not_after(self, now: datetime) -> Starts:
+        """Returns the same with `now` as the time of each start that lies after it: the clock of a machine was ahead. Without this, a
+        clock that was a year ahead for one run would keep the job from starting for a year."""
+        if all(start.at <= now for start in self.starts):
+            return self
+        return replace(self, starts=tuple(replace(start, at=min(start.at, now)) for start in self.starts))
+
     def free_at(self, limit: RunLimit, now: datetime, *, but: str = "", others: int = 0) -> datetime | None:
         """Returns None if one more run may start now, else when it may, if `others` that wait too start before it. `but` is an execution
         that does not count.

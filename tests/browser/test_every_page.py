@@ -63,7 +63,7 @@ SUPER_ADMINS = ADMINS | {
     "/users/:id",
     "/users/new",
     "/services",
-    "/services/reports",
+    "/services/billing",
     "/service-accounts",
     "/job-types",
     "/audit",
@@ -118,14 +118,14 @@ def house(service: Service) -> Service:
 
 def register_service(api: httpx.Client) -> None:
     """A service with two instances of different versions, and a job of it that both the service and an admin have changed."""
-    manifest = {"displayName": "Report service", "address": "https://reports.example.com", "ttlSeconds": 3600}
-    job = {"name": "nightly-report", "displayName": "Nightly report", "config": {"pages": 3}, "timezone": "UTC"}
+    manifest = {"displayName": "Billing service", "address": "https://billing.example.com", "ttlSeconds": 3600}
+    job = {"name": "send-invoices", "displayName": "Send invoices", "config": {"pages": 3}, "timezone": "UTC"}
 
     def declare(version: str, cron: str) -> None:
         jobs = [{**job, "cronExpression": cron}, {"name": f"only-{version}"}]
-        api.put("/api/services/reports/manifest", json={**manifest, "version": version, "jobs": jobs}).raise_for_status()
-        beat = {"instance": f"instance-{version}", "version": version, "address": "https://reports.example.com", "jobs": [job["name"]]}
-        api.post("/api/services/reports/heartbeat", json=beat).raise_for_status()
+        api.put("/api/services/billing/manifest", json={**manifest, "version": version, "jobs": jobs}).raise_for_status()
+        beat = {"instance": f"instance-{version}", "version": version, "address": "https://billing.example.com", "jobs": [job["name"]]}
+        api.post("/api/services/billing/heartbeat", json=beat).raise_for_status()
 
     declare("1.0.0", "0 3 * * *")
     path = f"/api/admin/scheduler-jobs/{registered_job(api)}"
@@ -135,8 +135,8 @@ def register_service(api: httpx.Client) -> None:
 
 def registered_job(api: httpx.Client) -> str:
     """Returns the id of the job that `register_service` has registered."""
-    jobs = api.get("/api/admin/scheduler-jobs", params={"search": "nightly-report"}).raise_for_status().json()["jobs"]
-    return str(next(job["id"] for job in jobs if job["name"] == "nightly-report"))
+    jobs = api.get("/api/admin/scheduler-jobs", params={"search": "send-invoices"}).raise_for_status().json()["jobs"]
+    return str(next(job["id"] for job in jobs if job["name"] == "send-invoices"))
 
 
 # Controls that stand out of the column of the page, and on a phone, where a row of a table is a list, numbers that nothing names.

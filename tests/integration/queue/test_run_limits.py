@@ -276,6 +276,23 @@ def test_lost_starts_are_read_from_the_executions(
     assert len(run_all(executions, clock)) == 1
 
 
+@pytest.mark.parametrize("excess", ["skip", "queue"])
+def test_a_clock_that_was_a_year_ahead_does_not_stop_the_job_for_a_year(
+    services: Services, super_admin: Actor, executions: Queue, clock: ManualClock, excess: str
+) -> None:
+    job, year = limited(services, super_admin, excess=excess), 365 * 86_400
+    clock.advance(year)
+    enqueue(executions, job, clock, 3)
+    assert len(run_all(executions, clock)) == 3
+    clock.advance(-year)
+    enqueue(executions, job, clock)
+    assert run_all(executions, clock, 1800) == [], "they may have started just now"
+    assert services.runs.limit_free_at(super_admin, job.id) == clock.now() + timedelta(seconds=1800)
+    clock.advance(1800)
+    enqueue(executions, job, clock)
+    assert len(run_all(executions, clock)) == (1 if excess == "skip" else 2)
+
+
 class _Contended(StartStore):
     """Other workers are always quicker."""
 

@@ -71,6 +71,13 @@ def test_a_limit_of_more_runs_or_a_longer_period_needs_more_starts() -> None:
     assert not known.covers(RunLimit(runs=1, seconds=61))
 
 
+def test_starts_of_a_clock_that_was_ahead_count_from_now_on() -> None:
+    known = starts(10, 3_000_000).not_after(after(40))
+    assert [start.at for start in known.starts] == [after(10), after(40)]
+    assert known.free_at(RunLimit(runs=1, seconds=60), after(40)) == after(100)
+    assert known.not_after(after(41)) is known
+
+
 @given(
     steps=st.lists(st.tuples(st.floats(0, 30), st.integers(1, 4)), max_size=40),
     runs=st.integers(1, 5),

@@ -7,7 +7,7 @@ import time
 import uuid
 
 import structlog
-from flask import Flask, Response, g, has_request_context, request
+from flask import Flask, Response, current_app, g, has_request_context, request
 
 from app.events import get_logger
 
@@ -15,8 +15,6 @@ log = get_logger(__name__)
 
 HEADER = "X-Request-Id"
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
 _SECRETS = frozenset({"secret", "token"})  # parts of addresses that prove something
 
 
@@ -46,14 +44,18 @@ def install(app: Flask) -> None:
             level(
                 "request",
                 method=request.method,
-                path=_shown_path(),
+                path=shown_path(),
                 status=response.status_code,
                 milliseconds=milliseconds,
             )
         return response
 
 
-def _shown_path() -> str:
-    """Returns the path of the request at hand for the log: the pattern of its address if a part of it is a secret."""
-    rule, parts = request.url_rule, request.view_args or {}
-    return rule.rule if rule is not None and _SECRETS & parts.keys() else request.path
+def shown_path() -> str:
+    """Returns the path of the request at hand for logs and answers: if a part of it is a secret, the pattern of its address, or as much as
+    comes before the secret if the request fits no pattern, such as one with another method."""
+    rule = request.url_rule
+    if rule is not None:
+        return rule.rule if _SECRETS & rule.arguments else request.path
+    before = (rule.rule.partition("<")[0] for rule in current_app.url_map.iter_rules() if _SECRETS & rule.arguments)
+    return next((f"{part}<secret>" for part in before if request.path.startswith(part)), request.path)

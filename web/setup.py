@@ -13,7 +13,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from app.correlation import current_id
+from app.correlation import current_id, shown_path
 from app.errors import ApprovalNeeded, JobwrightError, NotSignedIn, RoleTooLow, StoreUnavailable, ValidationFailed
 from app.events import get_logger
 from app.mongo import is_away
@@ -226,7 +226,7 @@ def answer_error(error: Exception) -> Any:
     elif is_away(error):
         status, title, detail = 503, said(StoreUnavailable.title), say("Nothing was lost. Reload the page in a moment.")
     else:
-        log.exception("request.failed", method=request.method, path=request.path)
+        log.exception("request.failed", method=request.method, path=shown_path())
         status, title, detail = (
             500,
             say("Something went wrong in Jobwright"),

@@ -12,6 +12,7 @@ from pymongo.errors import PyMongoError
 from app.api.current import actor, services
 from app.api.present import record_json
 from app.api.problems import problem_of
+from app.correlation import shown_path
 from app.errors import ApprovalNeeded, Forbidden, StoreUnavailable
 from app.services import PAGE_ERRORS
 
@@ -60,7 +61,7 @@ def _record_refusal(error: Exception) -> None:
     who = g.get("actor")
     if not isinstance(error, Forbidden) or who is None:
         return
-    target = f"{request.method} {request.path}"[:LONGEST_TARGET]
+    target = f"{request.method} {shown_path()}"[:LONGEST_TARGET]
     with suppress(StoreUnavailable, PyMongoError):  # nothing was done, so nothing is lost but the event
         services().audit.refused(who, "request.refuse", kind="request", target_id=target, reason=error.detail)
 

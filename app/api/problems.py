@@ -13,7 +13,7 @@ from werkzeug.routing import RequestRedirect
 from app.api.present import errors_json
 from app.api.problem_types.catalogue import INTERNAL_ERROR, INVALID_PARAMETERS, NO_TYPE, ProblemType, type_of
 from app.api.query_words import in_our_words
-from app.correlation import current_id
+from app.correlation import current_id, shown_path
 from app.errors import (
     JobwrightError,
     LimitReached,
@@ -39,7 +39,7 @@ def problem(kind: ProblemType | None, detail: str, *, status: int | None = None,
         "title": kind.title if kind else HTTPStatus(code).phrase,
         "status": code,
         "detail": detail,
-        "instance": request.path,
+        "instance": shown_path(),
         **members,
         "correlation_id": current_id(),
     }
@@ -57,7 +57,7 @@ def problem_of(error: Exception) -> Response:
         return _of_http_error(error)
     if is_away(error):
         return _of_jobwright_error(StoreUnavailable("MongoDB does not answer. Nothing was changed. Try again."))
-    log.exception("request.failed", method=request.method, path=request.path)
+    log.exception("request.failed", method=request.method, path=shown_path())
     return problem(INTERNAL_ERROR, "This is a fault of Jobwright. The log has the details under the correlation id.")
 
 

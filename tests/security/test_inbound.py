@@ -128,6 +128,22 @@ def test_the_secret_is_in_no_log(app: Flask, services: Services, super_admin: Ac
     assert send.key not in text
 
 
+def test_the_secret_is_in_no_log_and_no_answer_of_a_request_that_fits_no_operation(
+    app: Flask, services: Services, super_admin: Actor, job: Job, capsys: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = sender(app, services, super_admin, job, "secret")
+    capsys.readouterr()
+    with app.test_client() as client:
+        answers = [client.get(f"/api/inbound/{send.secret}"), client.post(f"/api/inbound/{send.secret}/more")]
+    answers += [send.raw(b"{"), Sender(app, send.secret[:-1])()]
+    monkeypatch.setattr(services.reception, "receive", lambda _: 1 / 0)
+    answers.append(send())
+    assert [answer.status_code for answer in answers] == [405, 404, 422, 404, 500]
+    assert {answer.get_json()["instance"] for answer in answers} == {"/api/inbound/<secret>"}
+    text = "".join([*capsys.readouterr(), caplog.text, *(answer.get_data(as_text=True) for answer in answers)])
+    assert send.secret[:-1] not in text
+
+
 # -- forged and replayed ----------------------------------------------------------------------------------------------
 
 

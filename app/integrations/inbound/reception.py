@@ -59,6 +59,14 @@ class BodyTooLarge(JobwrightError):
     title = "The body is too large"
 
 
+class UnknownAddress(NotFound):
+    """No enabled address has the secret of a request. The error does not repeat the secret."""
+
+    def __init__(self) -> None:
+        self.kind, self.key = "inbound address", ""
+        JobwrightError.__init__(self, say("No job has this inbound address"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
     """A request. `read` returns its body; None if that is larger than the given number of bytes. `sender` is its network address."""
@@ -109,12 +117,12 @@ class Reception:
         self._keys, self._rates, self._jobs, self._clock = keys, rates, jobs, clock
 
     def receive(self, request: Incoming) -> Delivery:
-        """Returns what became of a request. Raises NotFound for an unknown or disabled address, SignatureRefused, BodyTooLarge,
+        """Returns what became of a request. Raises UnknownAddress also for a disabled address, SignatureRefused, BodyTooLarge,
         LimitReached, ValidationFailed at the fields of the payload or the parameters, Conflict."""
         address = self._addresses.by_digest(digest(request.secret))
         if address is None or not address.enabled or address.damaged:
             self._rates.count_stranger(request.sender)
-            raise NotFound("inbound address", "")
+            raise UnknownAddress
         now = self._clock.now()
         delivery = Delivery(
             id=str(uuid.uuid4()),

@@ -12,6 +12,22 @@ from templates_lib.messages import say
 # RFC 9110, 15: timeouts, "too early", "too many requests" and server errors may pass; any other answer will be the same again.
 TRANSIENT_STATUS = frozenset({408, 425, 429})
 MOST_PORT = 65_535
+# What a service that does the work of a job learns about it, as parameters of a template.
+JOB_NAME: dict[str, Any] = {
+    "type": "string",
+    "title": "Job name",
+    "minLength": 1,
+    "maxLength": 200,
+    "description": "Sent to the service as `jobName`.",
+}
+CONFIG: dict[str, Any] = {
+    "type": "object",
+    "title": "Settings",
+    "description": "Sent to the service as `config`.",
+    "x-dynamic": True,
+    "x-widget": "json",
+    "x-placeholder": '{"batchSize": 100}',
+}
 
 
 def address(placeholder: str, *, offers: bool = False) -> dict[str, Any]:

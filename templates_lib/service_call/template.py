@@ -33,21 +33,8 @@ class ServiceCall(JobTemplate):
         "properties": {
             "connection": fields.connection("http", "HTTP service"),
             "url": calls.address("https://moderation.example.com/api/jobs/crawl_pending/execute", offers=True),
-            "job_name": {
-                "type": "string",
-                "title": "Job name",
-                "minLength": 1,
-                "maxLength": 200,
-                "description": "Sent to the service as `jobName`.",
-            },
-            "config": {
-                "type": "object",
-                "title": "Settings",
-                "description": "Sent to the service as `config`.",
-                "x-dynamic": True,
-                "x-widget": "json",
-                "x-placeholder": '{"batchSize": 100}',
-            },
+            "job_name": calls.JOB_NAME,
+            "config": calls.CONFIG,
             "timeout": {"type": "number", "title": "Timeout per call (seconds)", "exclusiveMinimum": 0, "maximum": 3600, "default": 60},
             "most_batches": {
                 "type": "integer",

@@ -50,21 +50,8 @@ class ServiceJob(JobTemplate):
                 "x-placeholder": "/api/jobs/weekly-digest/execute",
                 "description": "Below the base address of the service. Leave empty to call /api/jobs/<job name>/execute.",
             },
-            "job_name": {
-                "type": "string",
-                "title": "Job name",
-                "minLength": 1,
-                "maxLength": 200,
-                "description": "Sent to the service as `jobName`.",
-            },
-            "config": {
-                "type": "object",
-                "title": "Settings",
-                "description": "Sent to the service as `config`.",
-                "x-dynamic": True,
-                "x-widget": "json",
-                "x-placeholder": '{"batchSize": 100}',
-            },
+            "job_name": calls.JOB_NAME,
+            "config": calls.CONFIG,
             "config_schema": {
                 "type": "object",
                 "title": "JSON Schema of the settings",

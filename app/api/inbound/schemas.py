@@ -63,45 +63,33 @@ class DeliveryList(AnswerSchema):
     deliveries = ma.List(ma.Nested(DeliveryOut), required=True)
 
 
+_OF_ADDRESS = ("job_id", "owner", "version", "created_by", "created_at", "updated_at", "rotated_at", "last_at", "accepted", "refused")
+_OF_DELIVERY = (
+    "address_id",
+    "at",
+    "status",
+    "reason",
+    "execution_id",
+    "approval_id",
+    "delivery_id",
+    "sender",
+    "size",
+    "body",
+    "count",
+)
+
+
 def address_json(address: Address) -> dict[str, Any]:
     """Returns an address without its secret and its keys."""
-    record = {
-        "id": address.id,
-        "_id": address.id,
-        "job_id": address.job_id,
-        **address.settings(),
-        "owner": address.owner,
-        "version": address.version,
-        "created_by": address.created_by,
-        "created_at": address.created_at,
-        "updated_at": address.updated_at,
-        "rotated_at": address.rotated_at,
-        "last_at": address.last_at,
-        "accepted": address.accepted,
-        "refused": address.refused,
-    }
-    shown: dict[str, Any] = jsonable(record)
-    return shown
+    return _record(address.id, {**address.settings(), **{name: getattr(address, name) for name in _OF_ADDRESS}})
 
 
 def delivery_json(delivery: Delivery) -> dict[str, Any]:
     """Returns a delivery."""
-    record = {
-        "id": delivery.id,
-        "_id": delivery.id,
-        "address_id": delivery.address_id,
-        "at": delivery.at,
-        "outcome": delivery.outcome.value,
-        "status": delivery.status,
-        "reason": delivery.reason,
-        "errors": errors_json(delivery.errors),
-        "execution_id": delivery.execution_id,
-        "approval_id": delivery.approval_id,
-        "delivery_id": delivery.delivery_id,
-        "sender": delivery.sender,
-        "size": delivery.size,
-        "body": delivery.body,
-        "count": delivery.count,
-    }
-    shown: dict[str, Any] = jsonable(record)
+    members = {name: getattr(delivery, name) for name in _OF_DELIVERY}
+    return _record(delivery.id, {**members, "outcome": delivery.outcome.value, "errors": errors_json(delivery.errors)})
+
+
+def _record(record_id: str, members: dict[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = jsonable({"id": record_id, "_id": record_id, **members})
     return shown

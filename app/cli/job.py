@@ -124,6 +124,7 @@ def show(client: Client, job: str, as_json: bool) -> None:
             ("Group", row.get("group")),
             ("Tags", ", ".join(row.get("tags") or ())),
             ("Timeout", span(row.get("timeout_seconds"))),
+            ("Limit of runs", _limit_words(row.get("run_limit"))),
             ("Created", f"{moment(row.get('created_at'))} by {row.get('created_by')}"),
             ("Changed", f"{moment(row.get('updated_at'))} by {row.get('updated_by')}"),
         ]
@@ -135,6 +136,14 @@ def show(client: Client, job: str, as_json: bool) -> None:
         columns = [Column("Started"), Column("Status"), Column("Took", right=True), Column("Outcome", cut=True), Column("Id", spare=True)]
         print_table(columns, [(began_at(r), r.get("status"), span(r.get("duration_seconds")), outcome_of(r), id_of(r)) for r in recent])
     say_zone()
+
+
+def _limit_words(limit: Any) -> str:
+    if not limit or not limit.get("runs"):
+        return ""
+    runs = "1 run" if limit["runs"] == 1 else f"{limit['runs']} runs"
+    rest = "are skipped" if limit.get("excess") == "skip" else "wait"
+    return f"{runs} within {span(limit.get('seconds'))}; more {rest}"
 
 
 def _pause_words(pause: Any) -> str:

@@ -172,11 +172,11 @@ def links(page: Page, address: str) -> list[str]:
 
 def walk(watched: Watched, width: int, *, axe: bool = False, alike: bool = False, also: Sequence[str] = ()) -> tuple[set[str], list[str]]:
     """Follows every link, to each page once: with `axe`, axe-core looks at it; with `alike`, also to each page of those that are alike.
-    `also` are pages that look different from others at such an address. Returns the pages that were visited, and what was wrong."""
+    `also` are pages that come last because they look different from others at such an address. Returns the pages that were visited, and what was wrong."""
     page, address, wrong = watched.page, watched.address, list[str]()
-    seen, waiting = {"/"}, deque(["/", *also])
-    while waiting:
-        href = waiting.popleft()
+    seen, waiting, last = {"/"}, deque(["/"]), deque(also)
+    while waiting or last:
+        href = (waiting or last).popleft()
         if FILE.search(urlsplit(href).path):
             status = watched.context.request.get(address + href).status
             wrong += [f"{href}: {status}"] if status != 200 else []

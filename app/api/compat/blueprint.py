@@ -108,4 +108,6 @@ def register_error_response(components: Any) -> None:
 
 def _describe_errors(operation: dict[str, Any], notes: Mapping[str, Any], **_: Any) -> dict[str, Any]:  # noqa: ARG001 - flask-smorest's interface
     """Returns the Operation Object with the format of these errors; called by flask-smorest for each operation."""
-    return {**operation, "responses": {**operation.get("responses", {}), "default": ERROR_RESPONSE}}
+    described = operation.get("responses", {})  # flask-smorest names its own errors, such as those of the query, by a text
+    responses = {status: ERROR_RESPONSE if isinstance(response, str) else response for status, response in described.items()}
+    return {**operation, "responses": {**responses, "default": ERROR_RESPONSE}}

@@ -39,6 +39,7 @@ def filled(services: Services, admin: Actor, super_admin: Actor) -> None:
     job = services.jobs.create(super_admin, {"name": "j", "template_type": "noop", "parameters": {"secret": CANARY}})[0]
     services.jobs.update(super_admin, job.id, {"description": "changed", "parameters": {"secret": dict(MASK)}})
     services.runs.run_now(super_admin, job.id)
+    services.inbound.create(super_admin, job.id, {"name": "a", "proof": "github", "key": CANARY})
     with pytest.raises(ApprovalNeeded) as needed:
         services.jobs.create(admin, {"name": "d", "template_type": "misbehave", "parameters": {"how": "raise", "secret": CANARY}})
     services.approvals.ask(admin, needed.value.ask)
@@ -70,6 +71,7 @@ def test_another_key_opens_all_and_then_seals_all(
         "job_executions": 1,
         "approvals": 2,
         "users": 1,
+        "inbound_addresses": 1,
     }
     assert set(dict(both.resealing.run(super_admin)).values()) == {0}
     assert both.resealing.outdated() == {}

@@ -62,7 +62,7 @@ def run_demo() -> int:
             jobs = len(JOBS)
             if has_example():
                 stack.enter_context(example_service(address, demo.service_token(), example_port, folder))
-                _print_row(demo.run_registered())
+                _print_row(demo.run_registered(example_port))
                 jobs += 1
             seconds = time.monotonic() - began
             print(f"\nAll {jobs} jobs did their work, in {seconds:.1f} s. The service stops now. `make run` starts one that stays.")
@@ -100,8 +100,8 @@ class _Demo:
         made = self._call("POST", f"/api/admin/users/{user['_id']}/tokens", {"name": "example", "scopes": ["services"]})
         return str(made["text"])
 
-    def run_registered(self) -> Row:
-        """Waits until the example service has registered its job, runs it and checks its work. Raises Surprise."""
+    def run_registered(self, port: int) -> Row:
+        """Waits until the example service at this port has registered its job, runs it and checks its work. Raises Surprise."""
         deadline = time.monotonic() + WAIT_SECONDS
         while not (jobs := self._call("GET", f"/api/admin/scheduler-jobs?name={JOB}")["jobs"]):
             must(time.monotonic() < deadline, f"the example service did not register within {WAIT_SECONDS:g} s")
@@ -111,10 +111,12 @@ class _Demo:
         must(execution["status"] == "success", f"{JOB} ended as {execution['status']}: {execution['error']}")
         counted = execution["result"]["itemsSucceeded"]
         must(counted == 20, f"the example service counted {counted} items")
+        forged = {"jobName": JOB, "executionId": execution_id, "config": {}}
+        unsigned = httpx.post(f"http://127.0.0.1:{port}/api/jobs/{JOB}/execute", json=forged, timeout=10)
+        must(unsigned.status_code == 401, f"the example service answered an unsigned call with {unsigned.status_code}")
+        proof = "20 items, by a service with the client library; it refused an unsigned call"
         page = f"{self.address}/executions/{execution_id}"
-        return Row(
-            "service_job", execution["status"], execution["duration_seconds"], "20 items, by a service with the client library", page
-        )
+        return Row("service_job", execution["status"], execution["duration_seconds"], proof, page)
 
     def _await_end(self, execution_id: str) -> dict[str, Any]:
         deadline = time.monotonic() + WAIT_SECONDS

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import pytest
 from jobwright_client import DeclarationError, JobContext, JobOptions, JobResult, ScheduledJob, Service, Settings
+from jobwright_client.jobs import OptionsByName
 
 
 @dataclass
@@ -121,6 +122,27 @@ def both(context: JobContext[Config], *, other: int = 1) -> None: ...
 def without_default(context: JobContext[Any], *, size: int) -> None: ...
 def of_bytes(context: JobContext[Any], *, size: bytes = b"") -> None: ...
 def unknown(context: JobContext[Any], *, size: Missing = 1) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+def broken_hint(context: JobContext[Any], *, size: "1 / 0" = 1) -> None: ...  # type: ignore[valid-type]  # noqa: UP037
+def hint_of_a_list(context: JobContext[Any], *, sizes: [int] = ()) -> None: ...  # type: ignore[valid-type]
+def not_a_number(context: JobContext[Any], *, share: float = float("nan")) -> None: ...
+def any_values(context: JobContext[Any], **values: Any) -> None: ...
+def no_context(readers: int) -> None: ...
+def config_of_numbers(context: JobContext[int]) -> None: ...
+def generator(context: JobContext[Any]) -> Any:
+    yield 1
+
+
+class TypeAliasType:
+    """What the statement `type Endless = list[Endless]` makes, in newer Pythons."""
+
+    __value__: Any
+
+
+Endless: Any = TypeAliasType()
+Endless.__value__ = list[Endless]
+
+
+def endless(context: JobContext[Any], *, tree: Endless = ()) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -141,14 +163,31 @@ def unknown(context: JobContext[Any], *, size: Missing = 1) -> None: ...  # type
         ({"function": both}, "not both"),
         ({"function": without_default}, "/size: is required; give a default"),
         ({"function": without_default, "config": {"size": "x"}}, "/size: must be a whole number"),
-        ({"function": of_bytes}, "job.size: the default b'' has no form in JSON"),
+        ({"function": of_bytes}, "config.size: the value b'' has no form in JSON"),
         ({"function": unknown}, "Missing"),
+        ({"function": unknown}, "not under TYPE_CHECKING"),
+        ({"function": broken_hint}, "Job job: broken_hint: a type hint cannot be read"),
+        ({"function": hint_of_a_list}, "config.sizes: [<class 'int'>] has no form in JSON"),
+        ({"function": not_a_number}, "config.share: nan is not a number of JSON"),
+        ({"function": any_values}, "has no schema; name each value"),
+        ({"function": no_context}, "readers must be a JobContext, not <class 'int'>"),
+        ({"function": config_of_numbers}, "the config must be a dataclass, a TypedDict or a dict"),
+        ({"function": generator}, "it is a generator"),
+        ({"function": endless}, "contains itself"),
+        ({"config": {"at": object()}}, "config.at: the value <object"),
+        ({"config": {"share": float("inf")}}, "config.share: inf is not a number of JSON"),
+        ({"tags": "email"}, "tags must be a tuple or list"),
+        ({"options": JobOptions(), "cron": "0 9 * * *"}, "not both"),
     ],
 )
 def test_a_wrong_declaration_is_refused_when_the_program_starts(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(DeclarationError) as error:
         declared(**arguments)
     assert words in str(error.value)
+
+
+def test_type_checkers_know_each_option() -> None:
+    assert get_type_hints(OptionsByName) == get_type_hints(JobOptions)
 
 
 def test_a_job_is_declared_once(service: Service) -> None:

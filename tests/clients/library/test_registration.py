@@ -42,6 +42,7 @@ class Wire:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits are a thousandth of what they are."""
+    monkeypatch.setattr("jobwright_client.service.LINGER_SECONDS", 0.003)
     monkeypatch.setattr("jobwright_client.registration.jittered", lambda tries, base_seconds=1.0: base_seconds / 1000)
 
 
@@ -96,11 +97,11 @@ def test_a_refusal_is_said_once_with_its_places_and_tried_again(services: list[S
         422, {}, b'{"detail": "The manifest is not valid", "errors": [{"pointer": "/jobs/0/cronExpression", "detail": "has 4 fields"}]}'
     )
     wire = Wire(manifest=[problem, Answer(403, {}, b'{"title": "Forbidden"}'), REGISTERED])
-    with caplog.at_level(logging.ERROR, "jobwright_client"):
-        service = started(services, wire)
+    caplog.set_level(logging.ERROR, "jobwright_client")
+    service = started(services, wire)
     assert "422 The manifest is not valid (/jobs/0/cronExpression: has 4 fields)" in caplog.text
-    assert "403 Forbidden" in caplog.text
-    assert service.registration.outcome == "registered"
+    eventually(lambda: service.registration.outcome == "registered")
+    assert "403 Forbidden; the token needs the role admin and the scope services" in caplog.text
 
 
 def test_a_warning_of_the_answer_stands_in_the_log(services: list[Service], caplog: pytest.LogCaptureFixture) -> None:
@@ -141,11 +142,52 @@ def test_a_key_of_the_settings_counts_more_than_the_one_of_an_answer(services: l
     assert service._keys.verify(Keys([mine]).sign("e", 5, b""), b"", now=5) == "e"
 
 
-def test_a_list_of_jobs_is_registered_in_the_form_of_single_ones(services: list[Service]) -> None:
-    wire = Wire(manifest=[REGISTERED], register=[REGISTERED])
-    service = started(services, wire)
-    assert service.registration.register_jobs().status == 200
-    method, url, _, body = wire.sent[-1]
+def test_a_wrong_token_is_said_at_once(services: list[Service], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobwright_client.registration.jittered", lambda tries, base_seconds=1.0: 3600.0)
+    service = Service("s", settings=SETTINGS, transport=Wire(manifest=[Answer(401, {}, b'{"title": "Unauthorized"}')]))
+    services.append(service)
+    with caplog.at_level(logging.ERROR, "jobwright_client"):
+        assert service.start(wait_seconds=600) is False
+    assert caplog.messages == ["Jobwright refuses to register s: 401 Unauthorized; check JOBWRIGHT_TOKEN"]
+    assert service.registration.outcome == "refused: 401 Unauthorized"
+
+
+def test_an_error_of_the_program_does_not_end_the_tries(services: list[Service], caplog: pytest.LogCaptureFixture) -> None:
+    wire = Wire(manifest=[REGISTERED])
+    broken = [RuntimeError("it broke")]
+
+    class Breaks:
+        def send(self, *arguments: Any) -> Answer:
+            if broken:
+                raise broken.pop()
+            return wire.send(*arguments)
+
+    service = Service("s", settings=SETTINGS, transport=Breaks())
+    services.append(service)
+    assert service.start(wait_seconds=30) is True
+    assert "it broke" in caplog.text
+
+
+def test_a_service_that_has_lost_its_key_says_what_to_do(services: list[Service], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR, "jobwright_client"):
+        started(services, Wire(manifest=[REGISTERED]))
+        assert "Rotate its signing key in Jobwright" in caplog.text
+        caplog.clear()
+        started(services, Wire(manifest=[REGISTERED]), replace(SETTINGS, signing_keys=(new_key(),)))
+    assert not caplog.messages
+
+
+def test_retired_jobs_stand_in_heartbeats_so_that_calls_of_them_arrive(services: list[Service]) -> None:
+    wire = Wire(register=[REGISTERED])
+    service = started(services, wire, complete=False)
+    service.retire("old", "digest")
+    assert service.registration.heartbeat()["jobs"] == ["digest", "old"]
+
+
+def test_a_program_with_some_of_the_jobs_registers_a_list(services: list[Service]) -> None:
+    wire = Wire(register=[REGISTERED])
+    started(services, wire, complete=False)
+    method, url, _, body = wire.sent[0]
     assert (method, url) == ("POST", "https://jobwright.test/api/jobs/register")
     assert body == [
         {

@@ -396,7 +396,9 @@ def test_work_of_another_process_is_not_done_here(service: Service, work: Work) 
         assert jobwright.call(run, attempt=1).status == 202
         assert jobwright.call(run, attempt=1, callback=False).status == 409
         busy = jobwright.call(run, attempt=2)
-        assert (busy.status, busy.headers["Retry-After"]) == (409, "5")
+        # If that process has died, the next attempt takes the work over.
+        assert busy.status == 409
+        assert LEASE_SECONDS - 5 < int(busy.headers["Retry-After"]) <= LEASE_SECONDS + 1
     assert work.runs == 0
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, make_dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
-from typing import Annotated, Any, Literal, NotRequired, Optional, Required, TypedDict, Union
+from typing import Annotated, Any, Final, Literal, NewType, NotRequired, Optional, Required, TypedDict, TypeVar, Union
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,17 @@ from jsonschema import Draft202012Validator
 class Tone(Enum):
     PLAIN = "plain"
     FESTIVE = "festive"
+
+
+class Pairs(Enum):
+    FIRST = (1, 2)
+    SECOND = (3, 4)
+
+
+class Empty(Enum): ...
+
+
+UserId = NewType("UserId", int)
 
 
 @dataclass
@@ -122,6 +134,15 @@ def test_a_type_that_contains_itself_becomes_a_definition() -> None:
     assert read(value["tree"], Tree, "") == Tree("root", [Tree("leaf")])
 
 
+def test_two_types_of_one_name_that_contain_themselves_have_two_definitions() -> None:
+    twin = make_dataclass("Tree", ["twins"])
+    twin.__annotations__["twins"] = list[twin]  # type: ignore[valid-type]
+    found = schema_of([member("tree", Tree, None), member("twin", twin, None), member("again", twin, None)])
+    assert found["$defs"].keys() == {"Tree", "Tree2"}
+    assert found["properties"]["again"]["$ref"] == found["properties"]["twin"]["$ref"] == "#/$defs/Tree2"
+    Draft202012Validator(found).validate({"tree": {"name": "a"}, "twin": {"twins": [{"twins": []}]}})
+
+
 @pytest.mark.parametrize(
     ("hint", "expected"),
     [
@@ -132,6 +153,11 @@ def test_a_type_that_contains_itself_becomes_a_definition() -> None:
         (datetime, {"type": "string", "format": "date-time"}),
         (UUID, {"type": "string", "format": "uuid"}),
         (list, {"type": "array"}),
+        (Sequence[int], {"type": "array", "items": {"type": "integer"}}),
+        (Literal[Tone.PLAIN, None], {"enum": ["plain", None]}),
+        (Pairs, {"enum": [[1, 2], [3, 4]]}),
+        (UserId, {"type": "integer"}),
+        (Final[int], {"type": "integer"}),
         (dict, {"type": "object"}),
         (dict[str, Any], {"type": "object"}),
         (Any, {}),
@@ -144,7 +170,24 @@ def test_other_types(hint: Any, expected: dict[str, Any]) -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize("hint", [bytes, object(), dict[int, str], complex, list[bytes], bytes | None])
+@pytest.mark.parametrize(
+    "hint",
+    [
+        bytes,
+        object(),
+        dict[int, str],
+        complex,
+        list[bytes],
+        bytes | None,
+        [int],
+        {"a": int},
+        5,
+        "int |",
+        Literal[b"x"],
+        Empty,
+        TypeVar("T"),
+    ],
+)
 def test_a_type_without_a_form_in_json_is_refused_at_its_place(hint: Any) -> None:
     with pytest.raises(DeclarationError, match="config.it"):
         schema_of([member("it", hint, None)])
@@ -185,6 +228,10 @@ def test_a_value_is_read_into_its_types() -> None:
         ({"street": "x"}, Address | None, Address("x")),
         ([[1], [2]], list[tuple[int, ...]], [(1,), (2,)]),
         ({"a": 1}, dict[str, float], {"a": 1.0}),
+        ([1], Sequence[int], [1]),
+        ("plain", Literal[Tone.PLAIN], Tone.PLAIN),
+        ([3, 4], Pairs, Pairs.SECOND),
+        (7, UserId, 7),
     ],
 )
 def test_values_of_other_types(value: Any, hint: Any, expected: Any) -> None:
@@ -212,6 +259,8 @@ def test_values_of_other_types(value: Any, hint: Any, expected: Any) -> None:
         ("x", datetime, "/: must be a time"),
         (4, UUID, "/: must be a UUID"),
         (1, Literal[True], "/: must be one of: True"),
+        ([1, 3], Pairs, "/: must be one of: [1, 2], [3, 4]"),
+        (10**400, float, "/: is too large a number"),
         ({"size": -1}, Checked, "/: size must not be negative"),
     ],
 )

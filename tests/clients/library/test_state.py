@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 from jobwright_client.results import Outcome
-from jobwright_client.state import KEEP_SECONDS, LEASE_SECONDS, MOST_RUNS, FileState, MemoryState, Owed, Seen, State, Verdict
+from jobwright_client.state import (
+    KEEP_SECONDS,
+    LEASE_SECONDS,
+    MOST_RUNS,
+    SENDING_SECONDS,
+    FileState,
+    MemoryState,
+    Owed,
+    Seen,
+    State,
+    Verdict,
+)
 
 GOOD = Outcome({"success": True, "itemsProcessed": 3})
 BAD = Outcome({"success": False, "error": "x"}, permanent=True, retry_after_seconds=2.5)
@@ -35,7 +46,9 @@ def state(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> State
 
 def test_the_work_of_an_attempt_is_taken_once(state: State) -> None:
     assert state.begin("e", 1) == Verdict(Seen.NEW)
-    assert state.begin("e", 1) == Verdict(Seen.RUNNING)
+    duplicate = state.begin("e", 1)
+    assert duplicate == Verdict(Seen.RUNNING)
+    assert duplicate.lease_seconds == LEASE_SECONDS
     assert state.begin("other", 1) == Verdict(Seen.NEW)
 
 
@@ -160,7 +173,9 @@ def test_reports_of_one_token_keep_their_order_and_do_not_hold_up_others(state: 
 def test_a_report_whose_sender_died_is_sent_by_another(state: State, clock: Clock) -> None:
     owe(state, "a")
     state.due()
-    clock.now += LEASE_SECONDS
+    clock.now += SENDING_SECONDS - 1
+    assert state.due() is None
+    clock.now += 1
     owed = state.due()
     assert owed is not None
     assert owed.number == 1

@@ -205,6 +205,21 @@ class Program:
         """Returns how often the work of an execution was done."""
         return sum(line.split()[0] == execution for line in self.journal.read_text().splitlines())
 
+    def callback(self, execution: str, attempt: int | None = None) -> str:
+        """Waits until the work of an attempt has begun here, by default of any, and returns the address of its reports."""
+
+        def begun() -> list[str]:
+            """The addresses in the journal."""
+            lines = [line.split() for line in self.journal.read_text().splitlines()]
+            return [url for name, number, url in lines if name == execution and attempt in {None, int(number)}]
+
+        return eventually(begun)[0]
+
+    def send(self, job: str, body: str | bytes, headers: dict[str, str], key: str = "x") -> httpx.Response:
+        """Sends a call as it is."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key, **headers}
+        return self.client.post(f"/api/jobs/{job}/execute", content=body, headers=headers)
+
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
@@ -263,8 +278,3 @@ class CalledProgram(Program):
         moment = datetime.now(UTC) + timedelta(seconds=seconds)
         signatures = [Webhook(key).sign(message, moment, body) for key in (self.jobwright.keys if keys is None else keys)]
         return {"webhook-id": message, "webhook-timestamp": str(int(moment.timestamp())), "webhook-signature": " ".join(signatures)}
-
-    def send(self, job: str, body: str | bytes, headers: dict[str, str], key: str = "x") -> httpx.Response:
-        """Sends a call as it is."""
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key, **headers}
-        return self.client.post(f"/api/jobs/{job}/execute", content=body, headers=headers)

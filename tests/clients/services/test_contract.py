@@ -22,6 +22,7 @@ COMMANDS = {
     ],
     "plain WSGI": ["python", "-m", "tests.clients.services.programs.plain_wsgi"],
 }  # fmt: off
+JOBS = {"count", "gated", "watched", "slow", "brief", "fails"}
 if "CONTRACT_SERVICE" in os.environ:
     COMMANDS["CONTRACT_SERVICE"] = shlex.split(os.environ["CONTRACT_SERVICE"])
 
@@ -80,12 +81,12 @@ def gate(tmp_path: Path) -> Iterator[Path]:
 
 def test_it_registers_its_jobs_with_its_token_and_says_that_it_is_ready(service: CalledProgram) -> None:
     manifest = service.jobwright.manifests[0]
-    assert {job["name"] for job in manifest["jobs"]} == {"count", "gated", "fails"}
+    assert {job["name"] for job in manifest["jobs"]} == JOBS
     assert next(job for job in manifest["jobs"] if job["name"] == "count")["cronExpression"] == "0 9 * * MON"
     assert isinstance(manifest["version"], str)
     beat = service.jobwright.heartbeats[0]
     assert beat["state"] == "ready"
-    assert set(beat["jobs"]) == {"count", "gated", "fails"}
+    assert set(beat["jobs"]) == {*JOBS, "gone"}
     assert 0 < len(beat["instance"]) <= 100
     assert set(service.jobwright.tokens) == {f"Bearer {TOKEN}"}
 
@@ -291,6 +292,10 @@ def test_an_unknown_job_is_not_retired_by_accident(service: CalledProgram, execu
     answer = service.call("unknown", execution)
     assert answer.status_code >= 400
     assert answer.status_code != 410, "during a rolling deployment, another instance may have the job"
+
+
+def test_a_job_that_is_gone_is_410(service: CalledProgram, execution: str) -> None:
+    assert service.call("gone", execution).status_code == 410
 
 
 @pytest.mark.parametrize("path", ["/api/jobs/count", "/api/jobs/execute", "/api/jobs/a/b/execute", "/api/jobs//execute"])

@@ -1,101 +1,30 @@
-"""Services and a served Jobwright: one with the library, one without it, each registered, called and replaced while runs come in."""
+"""Services and a served Jobwright: one with the library, in WSGI and in ASGI, and one without it keep one contract."""
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from pymongo import MongoClient
 
-from tests.clients.services.driver import Program, free_port
+from tests.clients.services.driver import Program
+from tests.clients.services.served import Installation
 from tests.clients.services.test_contract import COMMANDS
-from tests.support import Service, eventually
+from tests.lengths import LONG
+from tests.support import eventually
 
-LOAD = 40  # runs during a rolling deployment
-ENDED = ("success", "failed", "timeout", "cancelled", "skipped", "missed")
-
-
-class Installation:
-    """A served Jobwright, and a service account whose token may register and enable jobs."""
-
-    def __init__(self, uri: str, folder: Path) -> None:
-        self.database = f"services_{uuid.uuid4().hex[:8]}"
-        port = free_port()
-        settings = {
-            "PORT": str(port),
-            "JOBWRIGHT_PUBLIC_URL": f"http://127.0.0.1:{port}",
-            "JOBWRIGHT_ALLOWED_HOSTS": "127.0.0.1",
-            "SCHEDULER_MAX_INSTANCES": "50",
-        }
-        self.served = Service("serve", uri=uri, database=self.database, data_dir=folder / "data", warm=True, **settings).wait_ready()
-        self.api = self.served.api()
-        account = self.api.post("/api/admin/users", json={"email": "bot@example.com", "kind": "service", "role": "admin"})
-        account.raise_for_status()
-        made = self.api.post(
-            f"/api/admin/users/{account.json()['user']['id']}/tokens", json={"name": "t", "scopes": ["services", "enable"]}
-        )
-        made.raise_for_status()
-        self.token = made.json()["text"]
-        self.key = self._first_key()
-
-    def _first_key(self) -> str:
-        """Registers the service once, to learn its key, which each instance gets."""
-        with self.served.client(self.token) as client:
-            manifest = {"version": "0", "address": "http://127.0.0.1:9", "ttlSeconds": 90, "jobs": []}
-            answer = client.put("/api/services/contract-service/manifest", json=manifest)
-            answer.raise_for_status()
-            return str(answer.json()["signingKey"]["secret"])
-
-    def service(self) -> dict[str, Any]:
-        answer: httpx.Response = self.api.get("/api/services/contract-service").raise_for_status()
-        found: dict[str, Any] = answer.json()
-        return found.get("service", found)
-
-    def job(self, name: str) -> str:
-        """Returns the id of a registered job."""
-        (job,) = self.api.get("/api/admin/scheduler-jobs", params={"name": name}).json()["jobs"]
-        return str(job["id"])
-
-    def allow_many(self, name: str) -> None:
-        """Lets many runs of a job go on at one time, which is an admin's to decide."""
-        body = {"overlap": "allow", "concurrency": {"max_instances": 50}}
-        answer = self.api.put(f"/api/admin/scheduler-jobs/{self.job(name)}", json=body)
-        assert answer.status_code == 200, answer.text
-
-    def run(self, name: str, config: dict[str, Any]) -> str:
-        """Runs a job, and returns the id of its execution."""
-        answer = self.api.post(f"/api/admin/scheduler-jobs/{self.job(name)}/run", json={"parameters": {"config": config}})
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["execution"]["id"])
-
-    def execution(self, execution: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.api.get(f"/api/admin/job-executions/{execution}").json()["execution"]
-        return found
-
-    def ended(self, execution: str) -> dict[str, Any]:
-        return eventually(lambda: found if (found := self.execution(execution))["status"] in ENDED else None, every=0.1)
-
-    def log(self, execution: str) -> str:
-        return self.api.get(f"/api/admin/job-executions/{execution}/logs").text
-
-    def ready(self, version: str) -> int:
-        """Returns how many instances of a version are ready."""
-        return sum(one["version"] == version and one["state"] == "ready" for one in self.service()["instances"])
+LOAD = 1000 if LONG else 30  # runs during a rolling deployment
+RESULT = {"success": True, "itemsProcessed": 2, "itemsSucceeded": 2, "itemsFailed": 0}
 
 
 @pytest.fixture(scope="module")
 def installation(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     made = Installation(mongod, tmp_path_factory.mktemp("installation"))
     yield made
-    made.api.close()
-    assert made.served.stop() == 0
-    with MongoClient[dict[str, Any]](mongod) as client:
-        client.drop_database(made.database)
+    made.close()
 
 
 Start = Callable[[str], Program]
@@ -103,52 +32,143 @@ Start = Callable[[str], Program]
 
 @pytest.fixture(params=COMMANDS)
 def start(request: pytest.FixtureRequest, installation: Installation, tmp_path: Path) -> Iterator[Start]:
-    """Starts an instance of a version, and waits until Jobwright knows it."""
+    """Starts an instance of a version."""
     started: list[Program] = []
 
     def start(version: str) -> Program:
-        before = installation.ready(version)
-        settings = {"VERSION": version, "JOBWRIGHT_TOKEN": installation.token, "JOBWRIGHT_SIGNING_KEYS": installation.key}
-        command = COMMANDS[request.param]
-        started.append(Program(command, installation.served.address, tmp_path / str(len(started)), **settings))
-        eventually(started[-1].answers)
-        eventually(lambda: installation.ready(version) > before)
+        started.append(installation.program(COMMANDS[request.param], tmp_path / str(len(started)), version, JOBWRIGHT_GRACE_SECONDS="10"))
         return started[-1]
 
     yield start
     for program in started:
         if program.process.poll() is None:
             program.terminate()
-            program.ended()
+    for program in started:
+        program.ended()
         program.stop()
 
 
-def test_a_registered_job_is_called_and_its_result_is_that_of_the_service(installation: Installation, start: Start) -> None:
-    program = start(uuid.uuid4().hex[:6])
-    execution = installation.run("count", {"items": 12, "bad": 2})
-    ended = installation.ended(execution)
+@pytest.fixture
+def program(start: Start) -> Program:
+    return start(uuid.uuid4().hex[:6])
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Path]:
+    """A file that opens the gate of a run; it is open in the end in any case."""
+    path = tmp_path / "gate"
+    yield path
+    path.touch()
+
+
+def test_runs_end_as_the_service_says(installation: Installation, program: Program, gate: Path) -> None:
+    counted, accepted, fails = (
+        installation.run("count", {"items": 12, "bad": 2}),
+        installation.run("gated", {"gate": str(gate)}),
+        installation.run("fails", {"how": "permanent"}),
+    )
+    eventually(lambda: "waiting at the gate" in installation.log(accepted), every=0.1)
+    assert installation.execution(accepted)["status"] == "running"
+    gate.touch()
+    ended = installation.ended(counted)
     assert ended["status"] == "success"
     assert (ended["result"]["itemsProcessed"], ended["result"]["itemsSucceeded"], ended["result"]["itemsFailed"]) == (12, 10, 2)
-    assert program.effects(execution) == 1
+    ended = installation.ended(accepted)
+    assert ended["status"] == "success", ended
+    assert "through the gate" in installation.log(accepted)
+    ended = installation.ended(fails)
+    assert ended["status"] == "failed"
+    assert "failed: permanent" in str(ended["attempts"])
+    assert [program.effects(execution) for execution in (counted, accepted, fails)] == [1, 1, 1]
 
 
-def test_an_accepted_run_reports_its_log_and_its_end(installation: Installation, start: Start, tmp_path: Path) -> None:
-    program, gate = start(uuid.uuid4().hex[:6]), tmp_path / "gate"
+def test_forged_reports_are_refused_and_change_nothing(installation: Installation, program: Program, gate: Path) -> None:
     execution = installation.run("gated", {"gate": str(gate)})
-    eventually(lambda: "waiting at the gate" in installation.log(execution), every=0.1)
+    url = program.callback(execution)
+    end = f"{url}/complete"
+    assert installation.report(end, RESULT, unsigned=True).status_code == 401
+    assert installation.report(end, RESULT, key=f"whsec_{secrets.token_hex(16)}").status_code == 401
+    for seconds in (-302, 302):  # a second more than the limit, as the clock goes on meanwhile
+        assert installation.report(end, RESULT, seconds=seconds).status_code == 401
+    assert installation.report(f"{url[:-4]}AAAA/complete", RESULT).status_code == 404
+    assert installation.report(f"{url}/heartbeat", {}, seconds=-290).status_code == 200
     assert installation.execution(execution)["status"] == "running"
+    gate.touch()
+    assert installation.ended(execution)["result"]["metadata"] == {"gate": str(gate)}
+
+
+def test_a_doubled_end_is_answered_alike_and_what_comes_after_it_is_refused(
+    installation: Installation, program: Program, gate: Path
+) -> None:
+    execution = installation.run("gated", {"gate": str(gate)})
+    url = program.callback(execution)
+    with ThreadPoolExecutor(10) as pool:
+        doubled = list(pool.map(lambda _: installation.report(f"{url}/complete", RESULT), range(10)))
+    assert {answer.status_code for answer in doubled} == {200}
+    assert {answer.json()["status"] for answer in doubled} == {"success"}
+    before = installation.ended(execution)
+    late = {
+        "complete": {**RESULT, "itemsProcessed": 3, "itemsSucceeded": 3},
+        "fail": {"error": "late"},
+        "progress": {"done": 1},
+        "logs": {"first": 1, "lines": [{"level": "INFO", "message": "a late line"}]},
+        "heartbeat": {},
+        "extend": {"seconds": 60},
+    }
+    assert {name: installation.report(f"{url}/{name}", body).status_code for name, body in late.items()} == dict.fromkeys(late, 409)
+    assert installation.execution(execution) == before
+    assert "a late line" not in installation.log(execution)
+
+
+def test_a_report_of_an_older_attempt_is_refused(installation: Installation, program: Program, gate: Path) -> None:
+    execution = installation.run("gated", {"gate": str(gate)})
+    first = program.callback(execution)
+    assert installation.report(f"{first}/fail", {"error": "the test fails the first attempt"}).status_code == 200
+    eventually(lambda: installation.attempts(execution) == 2, every=0.05)
+    assert installation.report(f"{first}/complete", RESULT).status_code == 409
+    assert installation.report(f"{first}/fail", {"error": "again"}).status_code == 409
     gate.touch()
     ended = installation.ended(execution)
     assert ended["status"] == "success", ended
-    assert "through the gate" in installation.log(execution)
+    assert ended["result"]["metadata"] == {"gate": str(gate)}
+    assert installation.attempts(execution) == 2
+
+
+def test_an_end_after_the_deadline_is_refused(installation: Installation, program: Program, gate: Path) -> None:
+    execution = installation.run("brief", {"gate": str(gate)}, retries=0)
+    url = program.callback(execution)
+    assert installation.ended(execution)["status"] == "timeout"
+    gate.touch()
+    assert installation.report(f"{url}/complete", RESULT).status_code == 409
+    assert installation.execution(execution)["status"] == "timeout"
+
+
+def test_a_storm_of_duplicates_has_one_effect(installation: Installation, program: Program, gate: Path) -> None:
+    execution = installation.run("gated", {"gate": str(gate)})
+    program.callback(execution)
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: installation.call(program, "gated", execution), range(10)))
+        assert {answer.status_code for answer in answers} == {202}
+        gate.touch()
+        assert installation.ended(execution)["status"] == "success"
+        answers = list(pool.map(lambda _: installation.call(program, "gated", execution), range(10)))
+    assert {answer.status_code for answer in answers} <= {200, 202}
     assert program.effects(execution) == 1
+    assert installation.attempts(execution) == 1
 
 
-def test_a_failure_is_that_of_the_service(installation: Installation, start: Start) -> None:
-    start(uuid.uuid4().hex[:6])
-    ended = installation.ended(installation.run("fails", {"how": "permanent"}))
+def test_410_retires_the_job(installation: Installation, program: Program) -> None:
+    assert program.process.poll() is None
+    with installation.served.client(installation.token) as client:
+        body = {"name": "gone", "serviceName": "contract-service", "serviceUrl": program.address}
+        answer = client.post("/api/jobs/register", json=body)
+        assert answer.json()["created"] + answer.json()["updated"] == ["gone"], answer.text
+    execution = installation.run("gone", {})
+    ended = installation.ended(execution)
     assert ended["status"] == "failed"
-    assert "failed: permanent" in str(ended["attempts"])
+    assert len(ended["attempts"]) == 1
+    eventually(lambda: not installation.jobs("gone"), every=0.1)
+    assert installation.execution(execution)["status"] == "failed"
 
 
 def test_during_a_rolling_deployment_no_run_fails_and_none_is_done_twice(installation: Installation, start: Start) -> None:

@@ -6,12 +6,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from jobwright_client.errors import Cancelled
 from jobwright_client.results import JobResult
 
-ConfigT = TypeVar("ConfigT")
+if TYPE_CHECKING:
+    import typing_extensions
+
+    ConfigT = typing_extensions.TypeVar("ConfigT", default=dict[str, Any])
+else:
+    ConfigT = TypeVar("ConfigT")
 ItemT = TypeVar("ItemT")
 
 

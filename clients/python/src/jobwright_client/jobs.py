@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, is_dataclass, replace
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, TypedDict, Union, get_args, get_origin
 
 from jobwright_client.context import JobContext
 from jobwright_client.errors import DeclarationError, InvalidConfig
 from jobwright_client.results import JobResult
-from jobwright_client.schema import Member, hints_of, member, members_of, read, read_object, schema_of, to_json
+from jobwright_client.schema import Member, hints_of, member, members_of, read, read_object, schema_of, to_json, unwrapped
 
 Returned = Union[JobResult, Mapping[str, Any], None]
 JobFunction = Callable[..., Union[Returned, Awaitable[Returned]]]
@@ -43,7 +43,7 @@ class JobOptions:
     on_failed_items: OnFailedItems | None = None
     max_retries: int | None = None
     retry_delay_seconds: int | None = None
-    tags: tuple[str, ...] = ()
+    tags: Sequence[str] = ()
     group: str | None = None
     priority: int | None = None
     answer_within_seconds: float = 2.0
@@ -58,6 +58,8 @@ class JobOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 return f"{name} must be at least 1"
+        if isinstance(self.tags, str):
+            return f"tags must be a tuple or list of texts, not {self.tags!r}"
         return None
 
     def to_wire(self) -> dict[str, Any]:
@@ -81,6 +83,28 @@ class JobOptions:
         return {"enabled": self.enabled, **{name: value for name, value in members.items() if value is not None}}
 
 
+class OptionsByName(TypedDict, total=False):
+    """The options of JobOptions by their names, so that type checkers know the arguments of `Service.job`."""
+
+    cron: str | None
+    interval_seconds: int | None
+    time_zone: str | None
+    display_name: str | None
+    description: str | None
+    job_type: str | None
+    enabled: bool
+    config: Mapping[str, Any]
+    timeout_seconds: int | None
+    heartbeat_seconds: int | None
+    on_failed_items: OnFailedItems | None
+    max_retries: int | None
+    retry_delay_seconds: int | None
+    tags: Sequence[str]
+    group: str | None
+    priority: int | None
+    answer_within_seconds: float
+
+
 @dataclass(frozen=True)
 class Job:
     """A declared job: its name, its options, its function, and how its config is read."""
@@ -96,15 +120,19 @@ class Job:
         body = {"name": self.name, **self.options.to_wire()}
         members = self._members()
         if members is None:
-            return {**body, "config": dict(self.options.config)}
-        defaults = {part.wire: to_json(part.default, f"{self.name}.{part.name}") for part in members if part.default is not MISSING}
-        return {**body, "config": {**defaults, **self.options.config}, "configSchema": schema_of(members)}
+            return {**body, "config": self._given()}
+        defaults = {part.wire: to_json(part.default, f"config.{part.name}") for part in members if part.default is not MISSING}
+        return {**body, "config": {**defaults, **self._given()}, "configSchema": schema_of(members)}
 
     def read_config(self, config: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Returns the value of `context.config` and the keyword arguments of the function. Raises InvalidConfig."""
         if self.config_type is not None:
             return read(config, self.config_type, ""), {}
         return dict(config), read_object(config, list(self.keywords))
+
+    def _given(self) -> dict[str, Any]:
+        """The config of the options, as JSON."""
+        return {str(name): to_json(value, f"config.{name}") for name, value in self.options.config.items()}
 
     def _members(self) -> list[Member] | None:
         if self.config_type is not None:
@@ -139,11 +167,15 @@ def declare(name: str, function: JobFunction, options: JobOptions) -> Job:
     described = options.description or inspect.getdoc(function) or ""
     first_paragraph = " ".join(described.split("\n\n")[0].split())
     options = replace(options, description=first_paragraph or None, display_name=options.display_name or _words(name))
-    job = Job(name, options, function, *_config_of(name, function))
     try:
+        job = Job(name, options, function, *_config_of(function))
         job.read_config(job.to_wire()["config"])
     except InvalidConfig as error:
         raise DeclarationError(f"Job {name}: its config: {error}; give a default in the code, or a value with config=…") from error
+    except DeclarationError as error:
+        raise DeclarationError(f"Job {name}: {error}") from error
+    except RecursionError as error:
+        raise DeclarationError(f"Job {name}: a type of its config contains itself without a class; use a dataclass") from error
     return job
 
 
@@ -163,25 +195,42 @@ def _words(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _config_of(name: str, function: JobFunction) -> tuple[Any, tuple[Member, ...]]:
+def _config_of(function: JobFunction) -> tuple[Any, tuple[Member, ...]]:
     """The type of the config by the hint `JobContext[…]`, and the keyword-only parameters."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise DeclarationError("it is a generator, so that its code would never run; use a function without yield")
     hints = hints_of(function)
     parameters = list(inspect.signature(function).parameters.values())
     if not parameters or parameters[0].kind not in (parameters[0].POSITIONAL_ONLY, parameters[0].POSITIONAL_OR_KEYWORD):
-        raise DeclarationError(f"Job {name}: its first parameter must be the context")
+        raise DeclarationError("its first parameter must be the context")
     first, *others = parameters
-    config_type = None
-    hint = hints.get(first.name)
-    if get_origin(hint) is JobContext:
-        (config_type,) = get_args(hint)
-        if not is_dataclass(config_type) and not hasattr(config_type, "__required_keys__"):
-            config_type = None  # a plain dict
-    keywords = []
-    for parameter in others:
-        if parameter.kind is not parameter.KEYWORD_ONLY:
-            raise DeclarationError(f"Job {name}: {parameter.name} must be a keyword-only parameter; write a * before it")
-        default = MISSING if parameter.default is parameter.empty else parameter.default
-        keywords.append(member(parameter.name, hints.get(parameter.name, Any), default))
+    config_type = _config_type(first.name, hints.get(first.name, Any))
+    keywords = tuple(_keyword(parameter, hints.get(parameter.name, Any)) for parameter in others)
     if config_type is not None and keywords:
-        raise DeclarationError(f"Job {name}: its config is either JobContext[…] or keyword-only parameters, not both")
-    return config_type, tuple(keywords)
+        raise DeclarationError("its config is either JobContext[…] or keyword-only parameters, not both")
+    return config_type, keywords
+
+
+def _config_type(name: str, hint: Any) -> Any:
+    """The type of the config of a context with this hint; None for a plain dict."""
+    hint, _ = unwrapped(hint)
+    if hint in (Any, JobContext):
+        return None
+    if get_origin(hint) is not JobContext:
+        raise DeclarationError(f"its first parameter is the context; {name} must be a JobContext, not {hint!r}")
+    config_type, _ = unwrapped(get_args(hint)[0])
+    if is_dataclass(config_type) or hasattr(config_type, "__required_keys__"):
+        return config_type
+    plain = get_origin(config_type) or config_type
+    if plain is Any or (isinstance(plain, type) and issubclass(dict, plain)):
+        return None
+    raise DeclarationError(f"JobContext[{config_type!r}]: the config must be a dataclass, a TypedDict or a dict")
+
+
+def _keyword(parameter: inspect.Parameter, hint: Any) -> Member:
+    """The field of the config that a parameter is."""
+    if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        raise DeclarationError(f"{parameter} has no schema; name each value of the config as a keyword-only parameter")
+    if parameter.kind is not parameter.KEYWORD_ONLY:
+        raise DeclarationError(f"{parameter.name} must be a keyword-only parameter; write a * before it")
+    return member(parameter.name, hint, MISSING if parameter.default is parameter.empty else parameter.default)

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jobwright_client.jobs import Job
 from jobwright_client.sender import log
 from jobwright_client.settings import Settings
-from jobwright_client.transport import Answer, NoAnswer, Transport, encoded, jittered
+from jobwright_client.transport import Answer, NoAnswer, Transport, encoded, jittered, unix_now
 
 TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 3.0
 REFUSED_SECONDS = 60.0  # between tries after a refusal, which only a person can change
 
 
+@dataclass(frozen=True)
+class Source:
+    """What the registration asks its service for: declared and retired jobs, the number of runs, and whether these are all its jobs."""
+
+    jobs: Callable[[], Sequence[Job]]
+    retired: Callable[[], Sequence[str]]
+    running: Callable[[], int]
+    complete: bool = True
+
+
 class Registration:
-    """The registration of one instance. `outcome` says in a word how it stands: `pending`, `registered`, or `refused: …`."""
+    """The registration of one instance. `outcome` says in a word how it stands: `pending`, `registered`, or `refused: …`.
+
+    `new_key` is called after each registration, with the signing key that Jobwright has made, or None.
+    """
 
     def __init__(
         self,
@@ -27,25 +42,24 @@ class Registration:
         version: str,
         settings: Settings,
         transport: Transport,
+        source: Source,
         *,
-        jobs: Callable[[], Iterable[Job]],
-        running: Callable[[], int],
-        new_key: Callable[[str], None],
+        new_key: Callable[[str | None], None],
     ) -> None:
         self.service = service
         self.version = version
-        self.instance = f"{os.uname().nodename[:60]}-{os.getpid()}-{os.urandom(3).hex()}"
+        self.instance = f"{_host()[:60]}-{os.getpid()}-{os.urandom(3).hex()}"
         self.outcome = "pending"
         self.changes: dict[str, list[str]] = {}
         self._settings = settings
         self._transport = transport
-        self._jobs = jobs
-        self._running = running
+        self._source = source
         self._new_key = new_key
         self._state = "ready"
         self._wake = threading.Event()
         self._stopped = False
         self._registered = threading.Event()
+        self._answered = threading.Event()
         self._thread: threading.Thread | None = None
 
     # -- bodies ------------------------------------------------------------------------------------------------------
@@ -55,41 +69,40 @@ class Registration:
         body: dict[str, Any] = {"version": self.version, "ttlSeconds": self._settings.ttl_seconds, "onStale": self._settings.on_stale}
         if self._settings.address:
             body["address"] = self._settings.address
-        return {**body, "jobs": [job.to_wire() for job in self._jobs()]}
+        return {**body, "jobs": [job.to_wire() for job in self._source.jobs()]}
 
     def job_list(self) -> list[dict[str, Any]]:
         """Returns the jobs for `POST /api/jobs/register`, which adds and changes jobs, and retires none."""
         where = {"serviceName": self.service, "serviceUrl": self._settings.address}
-        return [{**where, **job.to_wire()} for job in self._jobs()]
+        return [{**where, **job.to_wire()} for job in self._source.jobs()]
 
     def heartbeat(self) -> dict[str, Any]:
-        """Returns the heartbeat of this instance."""
+        """Returns the heartbeat of this instance. It lists retired jobs as well, so that it is asked for them and can answer 410."""
         body: dict[str, Any] = {"instance": self.instance, "version": self.version, "state": self._state}
         if self._settings.instance_address:
             body["address"] = self._settings.instance_address
-        return {**body, "jobs": [job.name for job in self._jobs()], "running": self._running()}
+        names = [*(job.name for job in self._source.jobs()), *self._source.retired()]
+        return {**body, "jobs": names, "running": self._source.running()}
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
     def register(self) -> Answer:
-        """Sends the manifest once and takes what the answer says. Raises NoAnswer."""
-        return self._take(self._send("PUT", f"/api/services/{self.service}/manifest", self.manifest()))
-
-    def register_jobs(self) -> Answer:
-        """Sends the list of jobs once, for a program that holds only some of the jobs of its service. Raises NoAnswer."""
+        """Sends the manifest once, or the list of jobs of an incomplete service, and takes what the answer says. Raises NoAnswer."""
+        if self._source.complete:
+            return self._take(self._send("PUT", f"/api/services/{self.service}/manifest", self.manifest()))
         return self._take(self._send("POST", "/api/jobs/register", self.job_list()))
 
     def _take(self, answer: Answer) -> Answer:
         body = answer.json()
         if answer.status in {200, 201}:
             key = body.get("signingKey")
-            if isinstance(key, dict) and isinstance(key.get("secret"), str):
-                self._new_key(key["secret"])
+            self._new_key(key["secret"] if isinstance(key, dict) and isinstance(key.get("secret"), str) else None)
             self.changes = {name: body[name] for name in ("created", "updated", "unchanged", "retired") if isinstance(body.get(name), list)}
             if body.get("warnings"):
                 log.warning("Jobwright says about the registration of %s: %s", self.service, body["warnings"])
             self.outcome = "registered"
             self._registered.set()
+            self._answered.set()
         return answer
 
     def _send(self, method: str, path: str, body: object, timeout_seconds: float = TIMEOUT_SECONDS) -> Answer:
@@ -107,8 +120,9 @@ class Registration:
         self._thread.start()
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Waits until the service is registered. Returns whether it is."""
-        return self._registered.wait(timeout_seconds)
+        """Waits until Jobwright has registered or refused the service. Returns whether it is registered."""
+        self._answered.wait(timeout_seconds)
+        return self._registered.is_set()
 
     def say(self, state: str) -> bool:
         """Sends a heartbeat with another state now, once, and returns whether Jobwright took it. An instance that stops waits no longer."""
@@ -141,26 +155,33 @@ class Registration:
             try:
                 answer = self.register()
             except NoAnswer as error:
-                reason, wait = str(error), jittered(tries)
+                wait = self._put_off(str(error), tries)
+            except Exception:
+                log.exception("Service %s could not be registered", self.service)
+                wait = jittered(1, base_seconds=REFUSED_SECONDS)
             else:
-                if self.outcome == "registered" and answer.status in {200, 201}:
-                    log.info("Service %s is registered with %s jobs", self.service, len(list(self._jobs())))
+                if answer.status in {200, 201}:
+                    log.info("Service %s is registered with %s jobs", self.service, len(self._source.jobs()))
                     return True
-                reason, wait = self._refusal(answer, tries)
-            log.log(30 if tries in {1, 10} or tries % 100 == 0 else 10, "Service %s is not registered: %s", self.service, reason)
+                wait = self._judge(answer, tries)
             self._wake.wait(wait)
             self._wake.clear()
         return False
 
-    def _refusal(self, answer: Answer, tries: int) -> tuple[str, float]:
-        """The reason of a refusal, and how long to wait."""
-        reason = answer.problem()
-        after = answer.retry_after_seconds(0.0) if answer.headers.get("retry-after", "").isdigit() else None
+    def _judge(self, answer: Answer, tries: int) -> float:
+        """Says in the log why the service is not registered. Returns after how many seconds to try again."""
         if answer.status >= 500 or answer.status in {408, 425, 429}:
-            return reason, max(after or 0.0, jittered(tries))
-        self.outcome = f"refused: {reason}"
-        log.error("Jobwright refuses the registration of %s: %s", self.service, reason)
-        return reason, jittered(1, base_seconds=REFUSED_SECONDS)
+            return max(self._put_off(answer.problem(), tries), answer.retry_after_seconds(unix_now()) or 0.0)
+        self.outcome = f"refused: {answer.problem()}"
+        advice = {401: "; check JOBWRIGHT_TOKEN", 403: "; the token needs the role admin and the scope services"}.get(answer.status, "")
+        log.error("Jobwright refuses to register %s: %s%s", self.service, answer.problem(), advice)
+        self._answered.set()
+        return jittered(1, base_seconds=REFUSED_SECONDS)
+
+    def _put_off(self, reason: str, tries: int) -> float:
+        level = logging.WARNING if tries in {1, 10} or tries % 100 == 0 else logging.DEBUG
+        log.log(level, "Service %s is not registered yet, and tries again: %s", self.service, reason)
+        return jittered(tries)
 
     def _keep_online(self) -> bool:
         """Sends heartbeats. Returns whether the service must be registered again."""
@@ -178,6 +199,12 @@ class Registration:
                 continue
             if answer.status == 404:
                 self.outcome = "pending"
+                self._registered.clear()
                 return True
             if answer.status >= 400:
                 log.warning("Jobwright does not take a heartbeat: %s", answer.problem())
+
+
+def _host() -> str:
+    """The name of this machine, without the module socket, which takes long to import."""
+    return os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "host")

@@ -51,6 +51,7 @@ class SentReports(Reports):
         self._extend: int | None = None
         self._closed = False
         self._refused = False
+        self._warned = False
         self._thread = threading.Thread(target=self._run, name="jobwright-reports", daemon=True)
 
     def start(self) -> None:
@@ -198,4 +199,7 @@ class SentReports(Reports):
         if answer.status in {400, 413, 422}:
             log.warning("Jobwright does not take a report (%s): %s", name, answer.problem())
             return True
+        if answer.status == 401 and not self._warned:
+            self._warned = True
+            log.error("Jobwright refuses the signature of reports: %s; compare JOBWRIGHT_SIGNING_KEYS, and the clocks", answer.problem())
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,13 +16,13 @@ from jobwright_client.jobs import Job
 from jobwright_client.reports import Callback, SentReports
 from jobwright_client.results import JobResult, Outcome
 from jobwright_client.sender import Sender, log
-from jobwright_client.state import Seen, State
+from jobwright_client.state import Seen, State, Verdict
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 BUSY_SECONDS = 5  # Retry-After of a call that this process cannot take now
-RENEW_SECONDS = 15.0
+RENEW_SECONDS = 5.0
 STOP_SECONDS = 2.0  # what a run gets to reach a safe point before it is handed back
 
 HANDED_BACK = Outcome({"success": False, "error": "Handed back: the instance stops"}, retry_after_seconds=0)
@@ -200,7 +201,7 @@ class Runs:
                 self._state.adopt(execution_id, attempt)
                 return answer_of(verdict.outcome, [])
             if verdict.seen is not Seen.NEW and older is None:
-                return self._elsewhere(verdict.seen, call)
+                return self._elsewhere(verdict, call)
             return self._start(job, call, older)
 
     def _check_room(self, older: Run | None) -> None:
@@ -210,11 +211,15 @@ class Runs:
         if older is None and len(self._live) >= self._most:
             raise Refused(429, f"All {self._most} places for runs are taken", retry_after_seconds=BUSY_SECONDS)
 
-    def _elsewhere(self, seen: Seen, call: Mapping[str, Any]) -> Response:
-        """The answer where another process of this machine does the work: it reports itself what it was called for."""
-        if seen is Seen.RUNNING and call.get("callback"):
+    def _elsewhere(self, verdict: Verdict, call: Mapping[str, Any]) -> Response:
+        """The answer where another process of this machine does the work: it reports itself what it was called for.
+
+        If that process has died, one retry after its lease takes the work over.
+        """
+        if verdict.seen is Seen.RUNNING and call.get("callback"):
             return Response(202, {"accepted": True})
-        raise Refused(409, "Another process works on this execution", retry_after_seconds=BUSY_SECONDS)
+        wait = max(BUSY_SECONDS, math.ceil(verdict.lease_seconds) + 1)
+        raise Refused(409, "Another process works on this execution", retry_after_seconds=wait)
 
     def _start(self, job: Job, call: Mapping[str, Any], older: Run | None) -> Run:
         execution_id = call["executionId"]

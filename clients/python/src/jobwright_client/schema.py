@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import math
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -24,6 +26,8 @@ _PLAIN: dict[Any, dict[str, Any]] = {
 }
 _UNIONS = (Union, getattr(types, "UnionType", Union))
 _LISTS, _SETS = (list, tuple), (set, frozenset)
+# Abstract types, and what their values become.
+_CONCRETE: dict[Any, Any] = {Sequence: list, Iterable: list, AbstractSet: frozenset}
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}
 
 
@@ -70,17 +74,34 @@ class Member(NamedTuple):
 # -- reading types ---------------------------------------------------------------------------------------------------
 
 
-def _unwrapped(hint: Any) -> tuple[Any, list[About]]:
-    """A type without Annotated, Required and NotRequired, and what they say about it."""
+def unwrapped(hint: Any) -> tuple[Any, list[About]]:
+    """Returns a type without Annotated, Required, Final, NewType and aliases, and what Annotated says about it."""
     about: list[About] = []
     while True:
         if get_origin(hint) is Annotated:
             hint, *notes = get_args(hint)
             about += [About(note) if isinstance(note, str) else note for note in notes if isinstance(note, (str, About))]
-        elif getattr(get_origin(hint), "_name", None) in {"Required", "NotRequired", "ReadOnly"}:
+        elif getattr(get_origin(hint), "_name", None) in {"Required", "NotRequired", "ReadOnly", "Final"}:
             (hint,) = get_args(hint)
+        elif hasattr(hint, "__supertype__"):  # of NewType
+            hint = hint.__supertype__
+        elif type(hint).__name__ == "TypeAliasType":  # of the statement `type`
+            hint = hint.__value__
         else:
             return hint, about
+
+
+def _parts_of(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The class of an unwrapped type and its arguments: of `Sequence[int]`, list and int."""
+    origin = get_origin(hint) or hint
+    if isinstance(origin, type):
+        origin = _CONCRETE.get(origin, origin)
+    return origin, get_args(hint)
+
+
+def _is_one_of(hint: Any, known: Iterable[Any]) -> bool:
+    """Whether a type is one of these. A hint may be any object, also one that cannot be hashed."""
+    return any(hint is other for other in known)
 
 
 def _is_uuid(hint: Any) -> bool:
@@ -97,11 +118,18 @@ def _has_members(hint: Any) -> bool:
 
 
 def hints_of(owner: Any) -> dict[str, Any]:
-    """Returns the type hints of a class or function. Raises DeclarationError if a name in them is unknown."""
+    """Returns the type hints of a class or function. Raises DeclarationError if one of them cannot be read."""
     try:
         return get_type_hints(owner, include_extras=True)
-    except (NameError, TypeError) as error:
-        raise DeclarationError(f"{getattr(owner, '__qualname__', owner)}: a type hint cannot be read: {error}") from error
+    except NameError as error:
+        advice = "define or import it at the top of the module, and not under TYPE_CHECKING"
+        raise DeclarationError(f"{_name_of(owner)}: a type hint cannot be read: {error}; {advice}") from error
+    except Exception as error:  # a hint that is text is code, which may raise anything
+        raise DeclarationError(f"{_name_of(owner)}: a type hint cannot be read: {error}") from error
+
+
+def _name_of(owner: Any) -> str:
+    return str(getattr(owner, "__qualname__", owner))
 
 
 def members_of(owner: Any) -> list[Member]:
@@ -124,7 +152,7 @@ def _required_keys(owner: Any, hints: Mapping[str, Any]) -> set[str]:
 
 def member(name: str, hint: Any, default: Any) -> Member:
     """Returns a field of an object with its name in JSON."""
-    _, about = _unwrapped(hint)
+    _, about = unwrapped(hint)
     wire = next((note.name for note in about if note.name), name)
     return Member(name, wire, hint, default is MISSING, default)
 
@@ -151,7 +179,7 @@ class _Builder:
     def __init__(self) -> None:
         self.definitions: dict[str, Any] = {}
         self._open: list[type] = []
-        self._recursive: set[type] = set()
+        self._recursive: dict[type, str] = {}  # with the names of their definitions
 
     def object_with(self, members: list[Member], place: str) -> dict[str, Any]:
         properties = {}
@@ -165,25 +193,27 @@ class _Builder:
         return {**body, **({"required": required} if required else {}), "additionalProperties": False}
 
     def of(self, hint: Any, place: str) -> dict[str, Any]:
-        hint, about = _unwrapped(hint)
+        hint, about = unwrapped(hint)
         schema = self._of(hint, place)
         for note in reversed(about):
             schema = {**schema, **note.keywords()}
         return schema
 
     def _of(self, hint: Any, place: str) -> dict[str, Any]:
-        origin, arguments = get_origin(hint) or hint, get_args(hint)
-        if hint in _PLAIN:
+        origin, arguments = _parts_of(hint)
+        if _is_one_of(hint, _PLAIN):
             return dict(_PLAIN[hint])
         if _is_uuid(hint):
             return {"type": "string", "format": "uuid"}
         if origin is Literal:
-            return {"enum": list(arguments)}
-        if origin in _UNIONS:
+            return {"enum": [to_json(argument, place) for argument in arguments]}
+        if _is_one_of(origin, _UNIONS):
             return self._union(arguments, place)
-        if origin in _LISTS + _SETS:
+        if _is_one_of(origin, _LISTS + _SETS):
             return self._list(origin, arguments, place)
         if isinstance(origin, type) and issubclass(origin, enum.Enum):
+            if not list(origin):
+                raise DeclarationError(f"{place}: {origin.__name__} has no members")
             return {"enum": [to_json(choice, place) for choice in origin]}
         if _has_members(hint):
             return self._named(hint, place)
@@ -207,22 +237,25 @@ class _Builder:
         return {**schema, "uniqueItems": True} if origin in _SETS else schema
 
     def _mapping(self, arguments: tuple[Any, ...], place: str) -> dict[str, Any]:
-        if arguments and _unwrapped(arguments[0])[0] is not str:
+        if arguments and unwrapped(arguments[0])[0] is not str:
             raise DeclarationError(f"{place}: the keys of an object in JSON are texts, not {arguments[0]!r}")
         values = self.of(arguments[1], f"{place}.*") if len(arguments) > 1 else {}
         return {"type": "object", "additionalProperties": values} if values else {"type": "object"}
 
     def _named(self, owner: Any, place: str) -> dict[str, Any]:
-        name = owner.__name__
+        if owner in self._recursive:
+            return {"$ref": f"#/$defs/{self._recursive[owner]}"}
         if owner in self._open:
-            self._recursive.add(owner)
-            return {"$ref": f"#/$defs/{name}"}
+            # Two classes of different modules may have the same name.
+            number = sum(other.__name__ == owner.__name__ for other in self._recursive)
+            self._recursive[owner] = f"{owner.__name__}{number + 1 if number else ''}"
+            return {"$ref": f"#/$defs/{self._recursive[owner]}"}
         self._open.append(owner)
         schema = self.object_with(members_of(owner), place)
         self._open.pop()
         if owner in self._recursive:
-            self.definitions[name] = schema
-            return {"$ref": f"#/$defs/{name}"}
+            self.definitions[self._recursive[owner]] = schema
+            return {"$ref": f"#/$defs/{self._recursive[owner]}"}
         return schema
 
 
@@ -242,9 +275,11 @@ def to_json(value: Any, place: str) -> Any:
         return [to_json(part, place) for part in sorted(value, key=repr)]
     if isinstance(value, _LISTS):
         return [to_json(part, place) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DeclarationError(f"{place}: {value!r} is not a number of JSON")
     if value is None or isinstance(value, (str, int, float)):
         return value
-    raise DeclarationError(f"{place}: the default {value!r} has no form in JSON")
+    raise DeclarationError(f"{place}: the value {value!r} has no form in JSON")
 
 
 # -- values ----------------------------------------------------------------------------------------------------------
@@ -270,8 +305,8 @@ def read_object(value: Any, members: list[Member], pointer: str = "") -> dict[st
 
 def read(value: Any, hint: Any, pointer: str) -> Any:
     """Returns a JSON value as a value of a type. Raises InvalidConfig with the place and the reason."""
-    hint, _ = _unwrapped(hint)
-    origin, arguments = get_origin(hint) or hint, get_args(hint)
+    hint, _ = unwrapped(hint)
+    origin, arguments = _parts_of(hint)
     if hint in (Any, object):
         return value
     if hint in _WORDS:
@@ -279,11 +314,11 @@ def read(value: Any, hint: Any, pointer: str) -> Any:
     if hint in (datetime, date) or _is_uuid(hint):
         return _read_text(value, hint, pointer)
     if origin is Literal:
-        return _read_choice(value, {argument: argument for argument in arguments}, pointer)
+        return _read_choice(value, arguments, pointer)
     if origin in _UNIONS:
         return _read_union(value, arguments, pointer)
     if isinstance(origin, type) and issubclass(origin, enum.Enum):
-        return _read_choice(value, {choice.value: choice for choice in origin}, pointer)
+        return _read_choice(value, origin, pointer)
     if origin in _LISTS + _SETS:
         return _read_list(value, origin, arguments, pointer)
     if _has_members(hint):
@@ -300,7 +335,10 @@ def read(value: Any, hint: Any, pointer: str) -> Any:
 
 def _read_plain(value: Any, hint: Any, pointer: str) -> Any:
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise InvalidConfig(pointer, "is too large a number") from error
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)  # JSON knows one type of number
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
@@ -319,11 +357,12 @@ def _read_text(value: Any, hint: Any, pointer: str) -> Any:
         raise InvalidConfig(pointer, f"must be {word}") from error
 
 
-def _read_choice(value: Any, choices: Mapping[Any, Any], pointer: str) -> Any:
-    for given, choice in choices.items():
-        if given == value and isinstance(given, bool) == isinstance(value, bool):
+def _read_choice(value: Any, choices: Iterable[Any], pointer: str) -> Any:
+    forms = [(to_json(choice, pointer), choice) for choice in choices]
+    for form, choice in forms:
+        if form == value and isinstance(form, bool) == isinstance(value, bool):
             return choice
-    raise InvalidConfig(pointer, f"must be one of: {', '.join(map(repr, choices))}")
+    raise InvalidConfig(pointer, f"must be one of: {', '.join(repr(form) for form, _ in forms)}")
 
 
 def _read_union(value: Any, arguments: tuple[Any, ...], pointer: str) -> Any:

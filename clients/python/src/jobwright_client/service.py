@@ -6,12 +6,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from jobwright_client.calls import Refused, Request, Response, job_of, read_call
 from jobwright_client.errors import DeclarationError
-from jobwright_client.jobs import NAME, NAME_WORDS, Job, JobFunction, JobOptions, ScheduledJob, declare, declare_class
-from jobwright_client.registration import Registration
+from jobwright_client.jobs import NAME, NAME_WORDS, Job, JobFunction, JobOptions, OptionsByName, ScheduledJob, declare, declare_class
+from jobwright_client.registration import Registration, Source
 from jobwright_client.runs import Run, Runs
 from jobwright_client.sender import Sender, log
 from jobwright_client.settings import Settings
@@ -20,6 +20,8 @@ from jobwright_client.state import FileState, MemoryState, State
 from jobwright_client.transport import Transport, UrllibTransport, unix_now
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from jobwright_client.asgi import AsgiApp
     from jobwright_client.wsgi import WsgiApp
 
@@ -27,14 +29,16 @@ FunctionT = TypeVar("FunctionT", bound=JobFunction)
 
 FLUSH_SECONDS = 3.0
 UNKNOWN_SECONDS = 10  # Retry-After for a job that another version of this service may have
-# How long calls that were on their way are still taken after Jobwright has heard that no more may come; at most a tenth of the grace.
-LINGER_SECONDS = 1.0
+# How long calls that were on their way are still taken after Jobwright has heard that no more may come; at most a fifth of the grace.
+# Each node of Jobwright reads the instances of a service once a second, and then needs a moment to start a run.
+LINGER_SECONDS = 3.0
 
 
 class Service:
     """The jobs of one service, and all that connects them with Jobwright.
 
     `name` is the name of the service in Jobwright, and `version` that of its code. Without `settings`, those of the environment are taken.
+    `complete=False` is for a program that holds only some of the jobs of its service: its registration retires no other jobs.
     `transport`, `state` and `clock` are for tests.
     """
 
@@ -43,6 +47,7 @@ class Service:
         name: str,
         *,
         version: str = "0",
+        complete: bool = True,
         settings: Settings | None = None,
         transport: Transport | None = None,
         state: State | None = None,
@@ -52,6 +57,7 @@ class Service:
             raise DeclarationError(f"Service {name!r}: {NAME_WORDS}")
         self.name = name
         self.version = version
+        self.complete = complete
         self.jobs: dict[str, Job] = {}
         self._retired: set[str] = set()
         self.connect(settings if settings is not None else Settings.from_environment(), transport=transport, state=state, clock=clock)
@@ -79,13 +85,15 @@ class Service:
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
-    def job(self, name: str, options: JobOptions | None = None, **values: Any) -> Callable[[FunctionT], FunctionT]:
+    def job(self, name: str, options: JobOptions | None = None, **values: Unpack[OptionsByName]) -> Callable[[FunctionT], FunctionT]:
         """Declares the decorated function as a job. Options are those of JobOptions, given as one or by their names.
 
         `@service.job("weekly-digest", cron="0 9 * * MON")`
         """
 
         def declared(function: FunctionT) -> FunctionT:
+            if options is not None and values:
+                raise DeclarationError(f"Job {name}: give JobOptions or options by their names, not both")
             try:
                 chosen = options or JobOptions(**values)
             except TypeError as error:
@@ -103,7 +111,7 @@ class Service:
     def retire(self, *names: str) -> None:
         """Answers calls of these jobs with 410, so that Jobwright retires them.
 
-        The manifest retires what is not declared any more; this is for a service that registers lists of jobs.
+        A complete service does not need this, because its registration retires what it no longer declares. It is for `complete=False`.
         """
         self._retired.update(names)
 
@@ -145,23 +153,23 @@ class Service:
 
     # -- life --------------------------------------------------------------------------------------------------------
 
-    def start(self, *, wait_seconds: float = 0.0) -> None:
+    def start(self, *, wait_seconds: float = 0.0) -> bool:
         """Registers the service and begins to send what is owed, in threads of this process. Call it in each process that serves.
 
-        `wait_seconds` waits that long for the registration; a Jobwright that is away is tried again in any case.
+        A Jobwright that is away, or that refuses, is tried again for as long as the process lives; the log says why. `wait_seconds` waits
+        that long for the first answer. Returns whether the service is registered by then.
         """
         if self._started_in == os.getpid():
-            return
+            return self.registration.wait(wait_seconds)
         if self._started_in is not None:
             self.registration = self._new_registration()  # this process was forked from one that had started
         self._started_in = os.getpid()
         self._sender.start()
         if self.settings.url:
             self.registration.start()
-            if wait_seconds:
-                self.registration.wait(wait_seconds)
-        else:
-            log.warning("Service %s does not register, because JOBWRIGHT_URL is not set", self.name)
+            return self.registration.wait(wait_seconds)
+        log.warning("Service %s does not register, because JOBWRIGHT_URL is not set", self.name)
+        return False
 
     def drain(self, grace_seconds: float | None = None) -> None:
         """Stops in an orderly way: tells Jobwright, takes no new work, and finishes its runs within the grace or hands them back.
@@ -174,7 +182,7 @@ class Service:
                 return
             self.registration.stop()
             if self.registration.say("draining"):
-                time.sleep(min(LINGER_SECONDS, grace / 10))
+                time.sleep(min(LINGER_SECONDS, grace / 5))
             self.runs.drain(grace)
             self._sender.stop(FLUSH_SECONDS)
             self.registration.say("stopped")
@@ -236,13 +244,25 @@ class Service:
             self.version,
             self.settings,
             self._transport,
-            jobs=lambda: list(self.jobs.values()),
-            running=lambda: len(self.runs),
+            Source(
+                jobs=lambda: list(self.jobs.values()),
+                retired=lambda: sorted(self._retired - self.jobs.keys()),
+                running=lambda: len(self.runs),
+                complete=self.complete,
+            ),
             new_key=self._take_key,
         )
 
-    def _take_key(self, key: str) -> None:
-        """Uses the key that Jobwright has made for this service, if the settings have none."""
+    def _take_key(self, key: str | None) -> None:
+        """Uses the key that Jobwright has made for this service, if the settings have none. It makes one only for a new service."""
+        if key is None:
+            if self.settings.verify and not self._keys:
+                log.error(
+                    "Service %s has no signing key, so it refuses every call. Rotate its signing key in Jobwright, and give the new key to"
+                    " it in JOBWRIGHT_SIGNING_KEYS",
+                    self.name,
+                )
+            return
         if self.settings.signing_keys:
             log.warning("Jobwright has a new signing key for %s, but JOBWRIGHT_SIGNING_KEYS is set; rotate the key to see one", self.name)
             return

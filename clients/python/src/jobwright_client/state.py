@@ -12,14 +12,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
+from jobwright_client.errors import DeclarationError
 from jobwright_client.results import Outcome
 
 KEEP_SECONDS = 86_400.0  # how long the result of a run is remembered
-LEASE_SECONDS = 60.0  # after which a run of a process that died may be taken over
+# After this time, a run of a process that died may be taken over. It is half of the time after which Jobwright notices that by default.
+LEASE_SECONDS = 30.0
+SENDING_SECONDS = 60.0  # after which a report that a process has begun to send may be sent by another
 MOST_RUNS = 10_000  # remembered in memory
 
 
@@ -35,10 +38,11 @@ class Seen(enum.Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a call is, and the outcome if it is done."""
+    """What a call is, the outcome if it is done, and for how long other processes leave the work to the one that does it."""
 
     seen: Seen
     outcome: Outcome | None = None
+    lease_seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class _Run:
             return Verdict(Seen.NEW) if again else Verdict(Seen.DONE, self.outcome)
         if self.lease_until < now:
             return Verdict(Seen.NEW)
-        return Verdict(Seen.RUNNING if attempt == self.attempt else Seen.SUPERSEDES)
+        return Verdict(Seen.RUNNING if attempt == self.attempt else Seen.SUPERSEDES, lease_seconds=self.lease_until - now)
 
 
 class State(Protocol):
@@ -167,7 +171,7 @@ class MemoryState:
             now, tokens = self._clock(), set()
             for number, (owed, not_before) in self._owed.items():
                 if owed.token not in tokens and not_before <= now:
-                    self._owed[number] = (owed, now + LEASE_SECONDS)
+                    self._owed[number] = (owed, now + SENDING_SECONDS)
                     return owed
                 tokens.add(owed.token)
             return None
@@ -219,7 +223,10 @@ class FileState:
 
         self._path = path
         self._clock = clock
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it holds callback tokens and a signing key
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # it holds callback tokens and a signing key
+        except OSError as error:
+            raise DeclarationError(f"The state file {path} cannot be opened: {error.strerror}; see JOBWRIGHT_STATE") from error
         with self._open() as connection:
             connection.executescript(_TABLES)
 
@@ -279,7 +286,7 @@ class FileState:
             ).fetchone()
             if row is None:
                 return None
-            connection.execute("UPDATE owed SET not_before = ? WHERE number = ?", (now + LEASE_SECONDS, row[0]))
+            connection.execute("UPDATE owed SET not_before = ? WHERE number = ?", (now + SENDING_SECONDS, row[0]))
         return Owed(*row)
 
     def next_due_seconds(self) -> float | None:

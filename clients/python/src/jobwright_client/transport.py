@@ -85,7 +85,13 @@ class UrllibTransport:
                 with error:
                     return _answer(error.code, error.headers, error.read(MOST_ANSWER_BYTES))
         except (OSError, http.client.HTTPException) as error:
-            raise NoAnswer(f"{_origin(url)} does not answer: {getattr(error, 'reason', None) or error!r}") from error
+            raise NoAnswer(f"{_origin(url)} does not answer: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What an error of urllib says in words: `Connection refused`, `timed out`."""
+    cause = getattr(error, "reason", None) or error
+    return str(getattr(cause, "strerror", None) or cause) or type(cause).__name__
 
 
 def _opener() -> Any:

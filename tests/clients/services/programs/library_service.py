@@ -13,9 +13,10 @@ service = Service("contract-service", version=os.environ.get("VERSION", "1"))
 
 
 def effect(context: JobContext[Any]) -> None:
-    """Notes that the work of an execution is done here and now."""
+    """Notes that the work of an execution is done here and now, and where it is reported."""
+    callback = getattr(context.reports, "_callback", None)
     with Path(os.environ["JOURNAL"]).open("a") as journal:
-        journal.write(f"{context.execution_id} {context.attempt}\n")
+        journal.write(f"{context.execution_id} {context.attempt} {callback.url if callback else '-'}\n")
 
 
 @service.job("count", cron="0 9 * * MON", job_type="test", answer_within_seconds=10)
@@ -27,6 +28,8 @@ def count(context: JobContext[Any], *, items: int = 10, bad: int = 0) -> None:
         context.failed(f"{bad} of {items} items are bad", bad)
 
 
+@service.job("watched", answer_within_seconds=0, heartbeat_seconds=5)
+@service.job("slow", answer_within_seconds=600)
 @service.job("gated", answer_within_seconds=0)
 def gated(context: JobContext[Any], *, gate: str = "") -> JobResult:
     """Wait until the file `gate` exists."""
@@ -40,6 +43,15 @@ def gated(context: JobContext[Any], *, gate: str = "") -> JobResult:
     return JobResult(items_processed=2, items_succeeded=2, metadata={"gate": gate})
 
 
+@service.job("brief", answer_within_seconds=0, timeout_seconds=2)
+def brief(context: JobContext[Any], *, gate: str = "") -> JobResult:
+    """Wait as `gated` does, with little time, and without asking whether to stop."""
+    effect(context)
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    return JobResult(items_processed=1, items_succeeded=1)
+
+
 @service.job("fails")
 def fails(context: JobContext[Any], *, how: Literal["result", "permanent", "later", "error"] = "error") -> JobResult:
     """Fail, in one of four ways."""
@@ -51,6 +63,7 @@ def fails(context: JobContext[Any], *, how: Literal["result", "permanent", "late
     raise JobFailed(f"failed: {how}", permanent=how == "permanent", retry_after_seconds=7 if how == "later" else None)
 
 
+service.retire("gone")
 app = service.asgi()
 
 if __name__ == "__main__":

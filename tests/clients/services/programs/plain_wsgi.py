@@ -22,6 +22,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 JOBWRIGHT, TOKEN = os.environ["JOBWRIGHT_URL"], os.environ["JOBWRIGHT_TOKEN"]
 KEYS = [base64.b64decode(key.removeprefix("whsec_") + "==") for key in os.environ["JOBWRIGHT_SIGNING_KEYS"].split()]
+LINGER_SECONDS = 3.0
 GRACE_SECONDS = float(os.environ.get("JOBWRIGHT_GRACE_SECONDS", "10"))
 SERVICE, INSTANCE = "contract-service", f"plain-{os.getpid()}"
 
@@ -69,7 +70,8 @@ def send(method: str, url: str, body: Any, headers: dict[str, str]) -> tuple[int
 
 
 def register() -> None:
-    jobs = [{"name": "count", "cronExpression": "0 9 * * MON"}, {"name": "gated"}, {"name": "fails"}]
+    details = {"count": {"cronExpression": "0 9 * * MON"}, "brief": {"timeoutSeconds": 2}, "watched": {"heartbeatSeconds": 5}}
+    jobs = [{"name": name, **details.get(name, {})} for name in JOBS]
     manifest = {
         "address": os.environ["JOBWRIGHT_SERVICE_ADDRESS"],
         "version": os.environ.get("VERSION", "1"),
@@ -81,7 +83,7 @@ def register() -> None:
 
 
 def heartbeat(state: str) -> None:
-    body = {"instance": INSTANCE, "version": os.environ.get("VERSION", "1"), "state": state, "jobs": ["count", "gated", "fails"]}
+    body = {"instance": INSTANCE, "version": os.environ.get("VERSION", "1"), "state": state, "jobs": [*JOBS, *GONE]}
     body["address"] = os.environ["JOBWRIGHT_INSTANCE_ADDRESS"]
     send("POST", f"{JOBWRIGHT}/api/services/{SERVICE}/heartbeat", body, {"Authorization": f"Bearer {TOKEN}"})
 
@@ -138,6 +140,13 @@ def gated(work: Work) -> dict[str, Any]:
     return {"success": True, "itemsProcessed": 2, "itemsSucceeded": 2, "itemsFailed": 0, "metadata": {"gate": gate}}
 
 
+def brief(work: Work) -> dict[str, Any]:
+    effect(work)
+    while not Path(work.call["config"]["gate"]).exists():
+        time.sleep(0.01)
+    return {"success": True, "itemsProcessed": 1, "itemsSucceeded": 1, "itemsFailed": 0}
+
+
 def fails(work: Work) -> dict[str, Any]:
     effect(work)
     how = work.call["config"].get("how", "error")
@@ -148,17 +157,26 @@ def fails(work: Work) -> dict[str, Any]:
     return {"success": False, "error": "all 3 items failed" if how == "result" else "it broke"}
 
 
-JOBS: dict[str, Callable[[Work], dict[str, Any]]] = {"count": count, "gated": gated, "fails": fails}
+JOBS: dict[str, Callable[[Work], dict[str, Any]]] = {
+    "count": count,
+    "gated": gated,
+    "watched": gated,
+    "slow": gated,
+    "brief": brief,
+    "fails": fails,
+}
+ACCEPTED, GONE = {"gated", "watched", "brief"}, {"gone"}
 
 
 def effect(work: Work) -> None:
     with Path(os.environ["JOURNAL"]).open("a") as journal:
-        journal.write(f"{work.call['executionId']} {work.attempt}\n")
+        callback = work.call.get("callback") or {"url": "-"}
+        journal.write(f"{work.call['executionId']} {work.attempt} {callback['url']}\n")
 
 
 def report_if_accepted(work: Work, name: str, body: dict[str, Any]) -> None:
-    if work.call.get("callback") and not work.stop:
-        report(work, name, body)
+    if work.call.get("callback") and work.call["jobName"] in ACCEPTED and not work.stop:
+        report(work, name, body, until_taken=name == "logs")
 
 
 def do(work: Work) -> None:
@@ -182,7 +200,7 @@ def finish(work: Work, outcome: tuple[int, dict[str, str], dict[str, Any]], end:
         if work.outcome is not None:
             return
         work.outcome = outcome
-    if work.call.get("callback") and work.call["jobName"] == "gated":
+    if work.call.get("callback") and work.call["jobName"] in ACCEPTED:
         with suppress(Gone):
             report(work, *end, until_taken=True)
     work.done.set()
@@ -213,6 +231,8 @@ def answer_to(environ: dict[str, Any], body: bytes) -> tuple[int, dict[str, str]
             raise ValueError
     except (ValueError, KeyError, TypeError):
         return 422, {}, {"error": "The body is not a JobContext"}
+    if parts[3] in GONE:
+        return 410, {}, {"error": "The job does not exist any more"}
     if parts[3] not in JOBS:
         return 503, {"Retry-After": "10"}, {"error": "There is no such job here"}
     return take(call)
@@ -245,7 +265,7 @@ def take(call: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
         elif attempt > known.attempt:
             known.attempt, known.call = attempt, call
         work = known
-    if call.get("callback") and call["jobName"] == "gated" and work.outcome is None:
+    if call.get("callback") and call["jobName"] in ACCEPTED and work.outcome is None:
         return 202, {}, {"accepted": True}
     work.done.wait()
     return work.outcome or (500, {}, {})
@@ -255,7 +275,11 @@ def take(call: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
 
 
 def drain(server: WSGIServer) -> None:
+    """Tells Jobwright, takes the calls that are on their way, refuses later ones, and finishes the work within the grace."""
+    global draining
     heartbeat("draining")
+    time.sleep(min(LINGER_SECONDS, GRACE_SECONDS / 5))
+    draining = True
     end = time.monotonic() + GRACE_SECONDS
     for work in list(works.values()):
         work.done.wait(max(0.0, end - time.monotonic()))
@@ -276,8 +300,6 @@ def main() -> None:
         def log_message(self, format: str, *arguments: Any) -> None: ...
 
     def stop(_number: int, _frame: object) -> None:
-        global draining
-        draining = True
         threading.Thread(target=drain, args=(server,)).start()
 
     with make_server("127.0.0.1", int(os.environ["PORT"]), application, server_class=Server, handler_class=Quiet) as server:

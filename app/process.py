@@ -74,6 +74,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
         services.samples.keep_server()
         if node is not None:
             node.start()
+        services.command_connection.keep()
         services.job_types.install_at_start()
         if settings.sample:
             _make_sample(services)

@@ -33,6 +33,8 @@ from app.integrations.callbacks.reports import Callbacks
 from app.integrations.inbound.addresses import Addresses
 from app.integrations.inbound.reception import Reception
 from app.integrations.job_types.service import JobTypes
+from app.integrations.nats.bus import BusState
+from app.integrations.nats.command_connection import CommandConnection
 from app.integrations.services.registration import ServiceRegistration
 from app.integrations.services.service import RegisteredServices
 from app.jobs.dependencies import Dependencies
@@ -130,6 +132,7 @@ class Services:
     registration: ServiceRegistration
     registrations: Registrations
     job_types: JobTypes
+    command_connection: CommandConnection
     keys: KeyRing
     ping: Callable[[], None]
     engine_age: Callable[[], float | None] = lambda: None

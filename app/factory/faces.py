@@ -115,6 +115,7 @@ def _services(
             settings=ground.settings,
         ),
         job_types=integrations.job_types,
+        command_connection=integrations.command_connection,
         registered=integrations.registered,
         registration=integrations.registration,
         registrations=integrations.registrations,

@@ -15,6 +15,7 @@ from app.factory.templates import Materials
 from app.integrations.callbacks.reports import Callbacks
 from app.integrations.callbacks.tokens import CallbackTokens
 from app.integrations.job_types.service import JobTypes
+from app.integrations.nats.command_connection import CommandConnection
 from app.integrations.services.registration import ServiceRegistration
 from app.integrations.services.service import RegisteredServices
 from app.jobs.registration import Registrations
@@ -32,6 +33,7 @@ class Integrations:
     registrations: Registrations
     callbacks: Callbacks
     job_types: JobTypes
+    command_connection: CommandConnection
 
 
 def build_integrations(ground: Ground, materials: Materials, jobs: Jobs, executions: Executions) -> Integrations:
@@ -58,6 +60,7 @@ def build_integrations(ground: Ground, materials: Materials, jobs: Jobs, executi
             service_connections=connections,
             settings=settings,
         ),
+        command_connection=CommandConnection(materials.connections, settings),
         registered=RegisteredServices(
             store=stores.services,
             endpoints=stores.endpoints,

@@ -38,6 +38,7 @@ ACTIONS: dict[str, dict[str, str]] = {
         "job.dry_run": say("Dry run"),
         "job.backfill": say("Backfill job"),
         "job.backfill_cancel": say("Cancel backfill"),
+        "job.bulk": say("Pause, resume or delete several jobs"),
         "job.move": say("Move job to another version of its template"),
         "job.move_back": say("Move job back to its version"),
         "job.retire": say("Retire job of a service"),

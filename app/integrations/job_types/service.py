@@ -9,11 +9,11 @@ from enum import StrEnum
 from app.accounts.permissions import May, require
 from app.audit.model import SYSTEM, Actor
 from app.config import Settings
-from app.connections.service import Connections
+from app.connections.service import DEFAULT, Connections
 from app.connections.services import ServiceConnections
 from app.errors import DuplicateName, FieldError, JobwrightError, ValidationFailed
 from app.events import get_logger
-from app.integrations.job_types.types import DATABASE, JOB_TYPES, JobType
+from app.integrations.job_types.types import JOB_TYPES, JobType
 from app.jobs.directory import JobDirectory
 from app.jobs.filters import JobFilter
 from app.jobs.model import Job
@@ -120,9 +120,9 @@ class JobTypes:
 
     def _missing(self, kind: JobType) -> str:
         if not kind.service:
-            if DATABASE in self._connections.options(DATABASE_KIND):
+            if self._connections.defaults({DATABASE_KIND}):
                 return ""
-            return say("Create a MongoDB connection with the name {name} first.", name=DATABASE)
+            return say("Create a MongoDB connection with the name {name} first.", name=DEFAULT)
         if self._settings.service_address(kind.service) or kind.service in self._connections.options("service"):
             return ""
         return say(

@@ -10,7 +10,6 @@ from templates_lib.messages import say
 
 SERVICE_JOB = "service_job"
 TAG = "job-type"  # of every job that is made from a type
-DATABASE = "default"  # the connection of the jobs that work on the database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +17,8 @@ class JobType:
     """A ready-made job. Its name is what clients call it by.
 
     `service` is the service that a run calls at `path` with `config`; empty for a job that works on the database with the template
-    `template_type` and `parameters`. `cron` is the schedule that it is made with, switched off; empty for a job that is only run by hand.
+    `template_type` and `parameters`, through the default connection. `cron` is the schedule that it is made with, switched off; empty for
+    a job that is only run by hand.
     """
 
     name: str
@@ -63,21 +63,20 @@ def _discovery(name: str, description: str) -> JobType:
 JOB_TYPES: tuple[JobType, ...] = (
     JobType(
         name="crawl_pending",
-        description=say("Crawl the pages that wait for it, 100 in a run"),
+        description=say("Crawl up to 100 pending pages"),
         service="crawler-service",
         path="/api/crawl/batch",
         config={"batchSize": 100, "crawlStatus": "pending"},
         cron="*/15 * * * *",
     ),
-    _mails("weekly_digest", say("Send the weekly digest to the people who want it"), cron="0 9 * * MON"),
-    _mails("submission_notifications", say("Tell people what has become of their submissions")),
-    _mails("moderation_updates", say("Tell people about decisions of the moderators, as they wish to be told"), retryFailedDeliveries=True),
+    _mails("weekly_digest", say("Send the weekly digest to its subscribers"), cron="0 9 * * MON"),
+    _mails("submission_notifications", say("Notify users about the outcome of their submissions")),
+    _mails("moderation_updates", say("Notify users about decisions of moderators, as their preferences allow"), retryFailedDeliveries=True),
     JobType(
         name="cleanup_old_data",
-        description=say("Delete interactions of users that are older than 2 years"),
+        description=say("Delete user interactions that are older than 2 years"),
         template_type="database_cleanup",
         parameters={
-            "connection": DATABASE,
             "collection": "user_interactions",
             "condition": {"created_at": {"$lt": "2 years ago"}},
             "dryRun": False,
@@ -86,10 +85,9 @@ JOB_TYPES: tuple[JobType, ...] = (
     ),
     JobType(
         name="archive_old_jobs",
-        description=say("Move completed jobs that are older than 90 days to an archive"),
+        description=say("Move records of completed jobs that are older than 90 days to an archive"),
         template_type="data_archive",
         parameters={
-            "connection": DATABASE,
             "collection": "scheduled_jobs",
             "condition": {"status": "completed", "completed_at": {"$lt": "90 days ago"}},
             "to": "collection",

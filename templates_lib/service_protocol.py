@@ -11,6 +11,7 @@ from templates_lib.messages import say
 COUNTS = ("itemsProcessed", "itemsSucceeded", "itemsFailed")
 MOST_ITEMS = 2**53 - 1  # the largest whole number that every reader of JSON keeps exactly
 LONGEST_ERROR = 2_000
+MOST_ERRORS = 100  # of a list of errors
 MOST_LINES, LONGEST_LINE = 500, 8_000  # lines of the log in one message, and characters of a line
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FAIL, WARN, SUCCEED = "fail", "warn", "succeed"  # what failed items make of a run
@@ -56,7 +57,10 @@ def detail_problems(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def result_data(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what the execution keeps of a JobResult without problems. Its counts are complete if it has any."""
+    """Returns what the execution keeps of a JobResult without problems. Its counts are complete if it has any.
+
+    Some services say `errors` and `details` where others say `error` and `metadata`: both are taken.
+    """
     given = {name: count for name in COUNTS if result.get(name) is not None and (count := _count(result[name])) is not None}
     data: dict[str, Any] = {}
     if given:
@@ -64,10 +68,16 @@ def result_data(result: Mapping[str, Any]) -> dict[str, Any]:
         processed = given.get("itemsProcessed", given.get("itemsSucceeded", 0) + failed)
         succeeded = given.get("itemsSucceeded", max(0, processed - failed))
         data |= {"itemsProcessed": processed, "itemsSucceeded": succeeded, "itemsFailed": failed}
-    if result.get("error"):
-        data["error"] = str(result["error"])[:LONGEST_ERROR]
-    if result.get("metadata"):
-        data["metadata"] = dict(result["metadata"])
+    listed = result.get("errors")
+    errors = [text[:LONGEST_ERROR] for text in listed[:MOST_ERRORS] if isinstance(text, str)] if isinstance(listed, list) else []
+    error = result.get("error") or "; ".join(errors)
+    if error and (result.get("error") or not result["success"]):
+        data["error"] = str(error)[:LONGEST_ERROR]
+    if errors:
+        data["error_messages"] = errors
+    metadata = result.get("metadata") or result.get("details")
+    if metadata and isinstance(metadata, Mapping):
+        data["metadata"] = dict(metadata)
     return data
 
 

@@ -170,7 +170,7 @@ def test_statistics_count_the_days_that_are_asked_for(api: Api, store: Store, jo
         ended(store, run, status=status, result={"itemsProcessed": 5, "records_processed": 9, "items_failed": 1})
         clock.advance(86_400 * 10)
     stats = api("GET", f"/api/jobs/{NAME}/stats?days=30").json
-    assert (stats["job_name"], stats["period"]["days"]) == (NAME, 30)
+    assert (stats["job_name"], stats["period"].keys(), stats["period"]["days"]) == (NAME, {"days", "from", "to"}, 30)
     figures = stats["stats"]
     assert (figures["total_runs"], figures["successful_runs"], figures["failed_runs"]) == (3, 1, 2)
     assert (figures["items_processed"], figures["itemsFailed"]) == (15, 3)

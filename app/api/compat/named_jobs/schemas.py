@@ -153,7 +153,7 @@ class NamedStatsOut(AnswerSchema):
 
 class PeriodOut(AnswerSchema):
     days = ma.Integer(required=True)
-    begin = ma.String(data_key="from", required=True, metadata=INSTANT)
+    begin = ma.String(data_key="from", attribute="from", required=True, metadata=INSTANT)
     to = ma.String(required=True, metadata=INSTANT)
 
 

@@ -75,6 +75,7 @@ SUPER_ADMINS = ADMINS | {
     "/connections/new?kind=service",
     "/templates/preview",
     "/templates/import",
+    "/job-types",
     "/templates/:any/standing",
     "/templates/:any/derive",
 }

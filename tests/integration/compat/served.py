@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,7 +106,7 @@ class Documents:
 def serving(mongod: str, folder: Path, **settings: str) -> Iterator[Documents]:
     """The product with the settings of the documents and with others."""
     chosen = {**settings_of_the_documents(), **settings}
-    service = Service("serve", uri=mongod, database=f"t_{folder.name}", data_dir=folder / "d", warm=True, **chosen).wait_ready()
+    service = Service("serve", uri=mongod, database=f"t_{uuid.uuid4().hex[:16]}", data_dir=folder / "d", warm=True, **chosen).wait_ready()
     try:
         served = Documents(service, folder)
         yield served

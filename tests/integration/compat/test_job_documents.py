@@ -10,41 +10,10 @@ import pytest
 from app.audit.model import Actor
 from app.services import Services
 from tests.conftest import Api
+from tests.integration.compat.documents import REGISTRY, sample
 
 JOBS = "/api/admin/scheduler-jobs"
-# Data Models, 1. `dynamic_jobs` Collection
-DOCUMENT = json.loads("""{
-  "_id": "job_123",
-  "name": "Weekly User Data Cleanup",
-  "description": "Remove inactive users older than 6 months",
-  "template_type": "database_cleanup",
-  "parameters": {
-    "collection": "users",
-    "condition": {"lastActive": {"$lt": "6 months ago"}},
-    "dryRun": false
-  },
-  "schedule": {
-    "type": "cron",
-    "expression": "0 2 * * 0",
-    "timezone": "UTC"
-  },
-  "enabled": true,
-  "timeout_seconds": 3600,
-  "retry_policy": {
-    "max_retries": 3,
-    "retry_delay_seconds": 300
-  },
-  "notifications": {
-    "on_success": ["admin@example.com"],
-    "on_failure": ["admin@example.com", "ops@example.com"]
-  },
-  "created_by": "admin_user",
-  "created_at": "2025-10-16T10:00:00Z",
-  "updated_at": "2025-10-16T10:00:00Z",
-  "last_run_at": "2025-10-16T09:00:00Z",
-  "next_run_at": "2025-10-23T02:00:00Z",
-  "version": 1
-}""")
+DOCUMENT = json.loads(sample(REGISTRY, "1. `dynamic_jobs` Collection"))
 
 
 @pytest.fixture

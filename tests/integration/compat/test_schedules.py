@@ -1,4 +1,4 @@
-"""Schedules of commands: the routes of the document "Scheduler Service" of the GlamYouUp platform."""
+"""Schedules of commands: the routes of tests/data/documents/scheduler-service-for-commands.md."""
 
 from __future__ import annotations
 

@@ -17,7 +17,14 @@ from tests.integration.compat.documents import HYBRID, NAMED, TYPES, sample
 from tests.integration.compat.served import Documents, javascript, serving, tool
 from tests.support import eventually
 
-RESULT = {"success": True, "itemsProcessed": 3, "itemsSucceeded": 2, "itemsFailed": 1, "error": "one bounced", "metadata": {"usersCount": 3}}
+RESULT = {
+    "success": True,
+    "itemsProcessed": 3,
+    "itemsSucceeded": 2,
+    "itemsFailed": 1,
+    "error": "one bounced",
+    "metadata": {"usersCount": 3},
+}
 # What a service of the document has around its samples: a server for `/api/jobs/:name/execute`, and a token for the scheduler.
 AROUND = """
 import http from 'node:http';
@@ -36,6 +43,7 @@ const server = http.createServer((request, answer) => {
   let body = '';
   request.on('data', (part) => { body += part; });
   request.on('end', async () => {
+    if (request.method !== 'POST') { answer.end(); return; }  // a probe
     const name = request.url.split('/')[3], context = JSON.parse(body);
     say({ path: request.url, context });
     broken = context.triggeredByUser === 'breaker';

@@ -75,7 +75,6 @@ SUPER_ADMINS = ADMINS | {
     "/connections/new?kind=service",
     "/templates/preview",
     "/templates/import",
-    "/job-types",
     "/templates/:any/standing",
     "/templates/:any/derive",
 }

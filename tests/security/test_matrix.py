@@ -124,8 +124,6 @@ REST: dict[tuple[str, str], May | None] = {
     ("GET", f"{A}/sample-data"): May.MANAGE_SAMPLE,
     ("PUT", f"{A}/sample-data"): May.MANAGE_SAMPLE,
     ("DELETE", f"{A}/sample-data"): May.MANAGE_SAMPLE,
-    ("GET", f"{A}/job-types"): May.MANAGE_TEMPLATES,
-    ("POST", f"{A}/job-types/install"): May.MANAGE_TEMPLATES,
     ("PUT", f"{JOB}/overrides"): May.CHANGE_JOBS,
     ("POST", "/api/jobs/register"): May.REGISTER_JOBS,
     ("GET", "/api/services"): May.SEE_SERVICES,
@@ -162,7 +160,7 @@ REST: dict[tuple[str, str], May | None] = {
     ("GET", "/api/v1/executions/stats/<schedule_id>"): May.SEE_EXECUTIONS,
 }
 # What tells what there is besides what would be, or what is there and not one's own.
-BOTH = {
+BOTH: dict[tuple[str, str], tuple[May, ...]] = {
     ("POST", f"{A}/job-templates/import"): (May.MANAGE_TEMPLATES, May.SEE_TEMPLATES),
     ("GET", f"{TEMPLATE}/export"): (May.MANAGE_TEMPLATES, May.SEE_TEMPLATES),
     ("DELETE", f"{TEMPLATE}/presets/<name>"): (May.CHANGE_JOBS, May.SEE_TEMPLATES),
@@ -171,11 +169,11 @@ BOTH = {
     ("POST", f"{JOB}/inbound/<address_id>/rotate"): (May.CHANGE_JOBS, May.RUN_JOBS),
     ("DELETE", f"{JOB}/inbound/<address_id>"): (May.CHANGE_JOBS, May.RUN_JOBS),
     ("GET", f"{A}/job-types"): (May.MANAGE_TEMPLATES, May.SEE_JOBS),
-    ("POST", f"{A}/job-types/install"): (May.MANAGE_TEMPLATES, May.SEE_JOBS),
     ("POST", f"{A}/scheduler-jobs/plan"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{A}/scheduler-jobs/bulk"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{SCHEDULES}/bulk/operation"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{JOB}/clone"): (May.CHANGE_JOBS, May.SEE_JOBS),
+    ("POST", f"{A}/job-types/install"): (May.MANAGE_TEMPLATES, May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{JOB}/notes"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("DELETE", f"{JOB}/notes/<note_id>"): (May.CHANGE_JOBS, May.SEE_JOBS),
     ("POST", f"{JOB}/revisions/<int:number>/restore"): (May.CHANGE_JOBS, May.SEE_JOBS),
@@ -285,8 +283,6 @@ WEB: dict[tuple[str, str], May | None] = {
     ("POST", "/executions/<execution_id>/retry-with"): May.RUN_JOBS,
     ("GET", "/templates"): May.SEE_TEMPLATES,
     ("GET", "/templates/<kind>"): May.SEE_TEMPLATES,
-    ("GET", "/job-types"): May.MANAGE_TEMPLATES,
-    ("POST", "/job-types/install"): May.MANAGE_TEMPLATES,
     ("GET", "/templates/preview"): May.TRY_SCHEMAS,
     ("POST", "/templates/preview"): May.TRY_SCHEMAS,
     ("GET", f"{PAGE}/standing"): May.MANAGE_TEMPLATES,

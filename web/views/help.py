@@ -53,6 +53,7 @@ TOPICS = (
     ("/approvals", "reference/permissions"),
     ("/users", "reference/permissions"),
     ("/services", "how-to/services"),
+    ("/job-types", "how-to/replace-a-scheduler"),
     ("/service-accounts", "reference/permissions"),
     ("/audit", "how-to/secure"),
     ("/connections", "how-to/secure"),

@@ -78,7 +78,8 @@ class JobTypes:
 
         Raises ValidationFailed for an unknown name; Forbidden.
         """
-        require(actor, May.MANAGE_TEMPLATES)
+        for may in (May.MANAGE_TEMPLATES, May.CHANGE_JOBS, May.SEE_JOBS):
+            require(actor, may)
         known = {kind.name for kind in JOB_TYPES}
         if names is not None and not known.issuperset(names):
             raise ValidationFailed([FieldError("/names", say("must be names of job types: {known}", known=", ".join(sorted(known))))])

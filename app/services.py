@@ -33,7 +33,6 @@ from app.integrations.callbacks.reports import Callbacks
 from app.integrations.inbound.addresses import Addresses
 from app.integrations.inbound.reception import Reception
 from app.integrations.job_types.service import JobTypes
-from app.integrations.nats.bus import BusState
 from app.integrations.nats.command_connection import CommandConnection
 from app.integrations.services.registration import ServiceRegistration
 from app.integrations.services.service import RegisteredServices

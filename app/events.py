@@ -88,7 +88,7 @@ EVENTS: dict[str, str] = {
         "set: then a person can ask for it on the page of the execution."
     ),
     "bus.connected": "The bus (NATS_URL) is connected. With the server.",
-    "bus.away": "The bus cannot be reached. With the reason. Events are kept and published later.",
+    "bus.away": "The bus cannot be reached. With the reason, once for each reason. Events are kept and published later.",
     "bus.error": "The NATS client reported an error. With the reason.",
     "bus.deaf": "The connection to the bus exists but does not hear any more. With the reason. A new connection is opened.",
     "bus.no_stream": "The bus is connected, but its stream of events can neither be used nor created. With the reason.",

@@ -21,6 +21,7 @@ from templates_lib.signatures import signed_headers
 
 READ_BYTES = 1_000_000
 CONNECT_SECONDS = 10.0
+MOST_RETRY_AFTER_SECONDS = 86_400.0
 BUSY = frozenset({408, 409, 425, 429})  # "not now": the same call may be taken later
 
 
@@ -205,12 +206,12 @@ def _parsed(read: bytes) -> Any:
 
 
 def _retry_after(answer: httpx.Response) -> float | None:
-    """Returns the seconds of `Retry-After`, which is a number or a date (RFC 9110, 10.2.3)."""
+    """Returns the seconds of `Retry-After`, which is a number or a date (RFC 9110, 10.2.3), at most MOST_RETRY_AFTER_SECONDS."""
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
-        return float(text[:9])
+        return min(float(text[:9]), MOST_RETRY_AFTER_SECONDS)
     try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
+        seconds = parsedate_to_datetime(text).timestamp() - datetime.now(UTC).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds()) or None
+    return min(seconds, MOST_RETRY_AFTER_SECONDS) if seconds > 0 else None

@@ -162,6 +162,30 @@ def test_a_time_to_retry_may_be_a_date(service: Receiver, call: Caller) -> None:
     assert call.refused().retry_after_seconds is None
 
 
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0),
+        ("86400", 86_400),
+        ("9" * 400, 86_400),
+        ("-5", None),
+        ("1.5", None),
+        ("1e9", None),
+        ("120, 130", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
+        ("Fri, 31 Dec 9999 23:59:59 -2300", 86_400),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", None),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("Fri, 31 Dec 2999 23:59:59 +99999999", None),
+        ("Mon, 32 Jan 2026 25:00:00 GMT", None),
+    ],
+)
+def test_an_odd_time_to_retry_does_no_harm(service: Receiver, call: Caller, value: str, seconds: float | None) -> None:
+    service.reply = lambda _: Answer(503, None, {"Retry-After": value})
+    error = call.refused()
+    assert (str(error), error.retry_after_seconds) == ("The service answered 503", seconds)
+
+
 def test_a_service_that_hangs_is_given_up(service: Receiver, call: Caller) -> None:
     go_on = threading.Event()
 

@@ -241,12 +241,13 @@ def test_run_cancel_again_and_the_live_part(
     assert (twice.status_code, twice.headers["HX-Retarget"], "Job already running" in text(twice)) == (409, "#toasts", True)
     executions, logs = Queue(store.database), LogStore(store.database)
     (attempt,) = executions.claim_due(owner="w", now=clock.now(), lease=timedelta(seconds=30), limit=5)
-    executions.claims.write_progress([(attempt, {"done": 5, "total": 10, "note": ""})])
+    executions.claims.write_progress([(attempt, {"done": 5, "total": 10, "note": "halfway"})])
     line = {"timestamp": clock.now(), "level": "WARNING", "message": "<b>first</b> line"}
     logs.append([{"_id": chunk_id(attempt.execution_id, 1, 1), "attempt": 1, "lines": [line]}])
     page = text(browser_client.get(path))
     assert "&lt;b&gt;first&lt;/b&gt; line" in page
     assert 'max="10" value="5"' in page
+    assert '<span>5 of 10</span>\n      <span dir="auto">halfway</span>' in page
     assert '<input name="after" value="00001.00000001"><input name="lines" value="1">' in page
     logs.append([{"_id": chunk_id(attempt.execution_id, 1, 2), "attempt": 1, "lines": [{**line, "message": "second"}]}])
     live = text(browser_client.get(f"{path}/live?after=00001.00000001&lines=1"))

@@ -48,7 +48,12 @@ class Installation:
         )
         made.raise_for_status()
         self.token = made.json()["text"]
-        self.key = self._first_key()
+        self.keys = [self._first_key()]  # the newest one first
+
+    @property
+    def key(self) -> str:
+        """A key that Jobwright and all running services have."""
+        return self.keys[-1]
 
     def _first_key(self) -> str:
         """Registers the service once, to learn its key, which each instance gets."""
@@ -150,10 +155,20 @@ class Installation:
         headers["webhook-signature"] = Webhook(self.key).sign(message, moment, content)
         return program.send(job, content, headers, execution)
 
+    def rotate_key(self) -> None:
+        """Makes a new signing key beside the one that services have. Services that start from now on get both."""
+        answer = self.api.post("/api/services/contract-service/keys/rotate").raise_for_status().json()
+        self.keys = [answer["secret"], self.key]
+
+    def remove_previous_key(self) -> None:
+        """Leaves the newest signing key alone."""
+        self.api.delete("/api/services/contract-service/keys/previous").raise_for_status()
+        self.keys = self.keys[:1]
+
     def program(self, command: list[str], folder: Path, version: str, **settings: str) -> Program:
         """Starts an instance of a service, and waits until Jobwright knows it."""
         before = self.ready(version)
-        own = {"VERSION": version, "JOBWRIGHT_TOKEN": self.token, "JOBWRIGHT_SIGNING_KEYS": self.key, **settings}
+        own = {"VERSION": version, "JOBWRIGHT_TOKEN": self.token, "JOBWRIGHT_SIGNING_KEYS": " ".join(self.keys), **settings}
         program = Program(command, self.served.address, folder, **own)
         eventually(program.answers)
         eventually(lambda: self.ready(version) > before)

@@ -157,6 +157,20 @@ def test_a_storm_of_duplicates_has_one_effect(installation: Installation, progra
     assert installation.attempts(execution) == 1
 
 
+def test_a_key_is_rotated_without_a_refused_call(installation: Installation, start: Start) -> None:
+    old = start(uuid.uuid4().hex[:6])
+    installation.rotate_key()
+    execution = installation.run("count", {"items": 1})
+    assert installation.ended(execution)["status"] == "success"
+    new = start(uuid.uuid4().hex[:6])  # with both keys, the new one first
+    old.terminate()
+    old.ended()
+    installation.remove_previous_key()
+    execution = installation.run("count", {"items": 2})
+    assert installation.ended(execution)["status"] == "success"
+    assert new.effects(execution) == 1
+
+
 def test_410_retires_the_job(installation: Installation, program: Program) -> None:
     assert program.process.poll() is None
     with installation.served.client(installation.token) as client:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -54,14 +55,21 @@ class BatchCarrier(Carrier[Record]):
 
     def _take(self, stopped: Callable[[], bool]) -> int:
         done = 0
-        while not stopped() and self._handler.ready():
-            now = self._clock.now()
-            until, limit = now + self._handler.claim_for, self._handler.most_at_once
-            claimed = self._store.claim_many(self._handler.name, now=now, until=until, limit=limit)
-            if not claimed:
-                break
-            done += self._carry_out_all(claimed)
+        with ThreadPoolExecutor(1, thread_name_prefix="outbox-claim") as ahead:
+            claimed = self._claim(stopped)
+            while claimed:
+                # More than one batch waits: the next one is claimed while this one is carried out.
+                following = ahead.submit(self._claim, stopped) if len(claimed) == self._handler.most_at_once else None
+                done += self._carry_out_all(claimed)
+                claimed = following.result() if following is not None else self._claim(stopped)
         return done
+
+    def _claim(self, stopped: Callable[[], bool]) -> list[tuple[Record, Owed]]:
+        if stopped() or not self._handler.ready():
+            return []
+        now = self._clock.now()
+        until, limit = now + self._handler.claim_for, self._handler.most_at_once
+        return self._store.claim_many(self._handler.name, now=now, until=until, limit=limit)
 
     def _carry_out_all(self, claimed: Sequence[tuple[Record, Owed]]) -> int:
         """Returns how many were carried out."""

@@ -357,7 +357,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/api/jobs/trigger"): {"jobType": "theirs"},
     ("PUT", f"{NAMED}/cron"): {"cronExpression": "0 9 * * TUE"},
     ("POST", SCHEDULES): COMMAND,
-    ("POST", f"{SCHEDULES}/bulk/create"): [COMMAND],
+    ("POST", f"{SCHEDULES}/bulk/create"): {"schedules": [COMMAND]},
     ("POST", f"{SCHEDULES}/bulk/operation"): {"schedule_ids": ["none"], "operation": "pause"},
     ("PUT", SCHEDULE): {"description": "x"},
     ("POST", f"{JOB}/pause"): {"reason": "x"},

@@ -27,7 +27,7 @@ from app.services import Services
 from tests.conftest import Api, app_of
 from tests.lengths import LONG
 from tests.posting import Page
-from tests.security.test_matrix import BODIES, BOTH, JOB, OWN_REQUEST, REST, RUN, WEB, A, address, cast, targets
+from tests.security.test_matrix import BODIES, BOTH, COMMAND, JOB, OWN_REQUEST, REST, RUN, SCHEDULES, WEB, A, address, cast, targets
 
 __all__ = ["cast", "targets"]  # fixtures
 
@@ -346,6 +346,14 @@ def test_an_operation(method: str, rule: str, rest: Api, browser: FlaskClient, t
 def raw(rest: Api, method: str, path: str, text: str, told: str) -> None:
     answer = rest._client.open(path, method=method, data=text.encode(), headers={**rest._headers, "Content-Type": "application/json"})
     checked(answer, f"{method} {path} with {told}: {text[:300]}")
+
+
+@pytest.mark.parametrize("member", sorted(COMMAND))
+def test_a_schedule_among_many(member: str, rest: Api, browser: FlaskClient) -> None:
+    rule = f"{SCHEDULES}/bulk/create"
+    for odd in sample(IN_JSON, "POST", rule, member):
+        raw(rest, "POST", rule, f"[{with_odd(COMMAND, (member,), odd)}]", member)
+    look_everywhere(rest, browser)
 
 
 @pytest.mark.parametrize(("method", "rule"), [one for one in sorted({*RULES, *WEB}) if "<" in one[1]], ids=str)

@@ -35,6 +35,7 @@ from tests.bench.bus import bus
 from tests.bench.client import client
 from tests.bench.hanging import hanging
 from tests.bench.pages import pages
+from tests.bench.services import services
 from tests.builders.queue import Queue, new_execution
 from tests.posting import Page
 from tests.support import KINDS, Service, eventually
@@ -68,6 +69,7 @@ def main() -> None:
             hanging(uri, Path(folder), row)
             form()
             client(row)
+            services(uri, Path(folder), row)
             pages(uri, Path(folder), row)
         finally:
             mongod.stop()

@@ -152,6 +152,19 @@ ASKEW = """() => {
 }"""
 
 
+# On a phone, the names of values in rows of tables that have a word which is wider than the place for names.
+CUT_LABELS = """() => {
+  const brush = document.createElement("canvas").getContext("2d");
+  return [...document.querySelectorAll("main .table td[data-label]")].filter((one) => one.checkVisibility()).flatMap((one) => {
+    const style = getComputedStyle(one, "::before");
+    if (style.float !== "left") return [];
+    brush.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+    const room = parseFloat(style.width);
+    return one.dataset.label.split(/\\s|\u00ad/).filter((word) => brush.measureText(word).width > room + 1).map((word) => `${word} in ${room} px`);
+  });
+}"""
+
+
 # The innermost elements that stand out of the window.
 WIDEST = """() => {
   const out = [...document.body.querySelectorAll("*")].filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > innerWidth + 1);
@@ -243,6 +256,19 @@ def test_every_link_leads_to_a_page_that_is_whole(
     assert expected <= seen, f"no link led to {sorted(expected - seen)}"
     if email == ADA:
         assert sorted(seen & ((SUPER_ADMINS | OF_DERIVED) - ADMINS)) == [], "nobody is shown a link that is not for them"
+
+
+def test_names_of_values_fit_on_a_phone_in_german(chromium: Browser, house: Service) -> None:
+    with house.api() as api:
+        job = registered_job(api)
+    watched = visit(chromium, house, ADMIN, width=390, locale="de-DE")
+    cut = list[str]()
+    for path in ("/services", "/services/billing", "/service-accounts", f"/jobs/{job}"):
+        watched.page.goto(house.address + path)
+        cut += [f"{path}: {label}" for label in watched.page.evaluate(CUT_LABELS)]
+    watched.context.close()
+    assert cut == []
+    assert watched.complaints == []
 
 
 def test_a_job_is_made_and_watched_in_german(chromium: Browser, house: Service) -> None:

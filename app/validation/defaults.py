@@ -204,6 +204,7 @@ def _size(value: Any) -> int:
 # -- over REST ---------------------------------------------------------------------------------------------------------
 
 _fillers = Cache[tuple[Filler, Heads]](CACHED)
+_of_objects = Cache[tuple[Any, tuple[Filler, Heads]]](CACHED)  # by the id of a schema, which the value keeps alive
 
 
 def fill_defaults(schema: Any, value: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,10 +217,11 @@ def fill_defaults(schema: Any, value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filler_of(schema: Any) -> tuple[Filler, Heads]:
-    """Returns the filler of a schema, which is cached by the digest of the schema."""
+    """Returns the filler of a schema, which is cached for the same object, and by the digest of the schema for an equal one. Nobody changes
+    a schema in place."""
 
     def make() -> tuple[Filler, Heads]:
         of = Collector(SchemaValidator(schema), Layers)
         return Filler(of), of.root
 
-    return _fillers.get(prepare(schema).digest, make)
+    return _of_objects.get(id(schema), lambda: (schema, _fillers.get(prepare(schema).digest, make)))[1]

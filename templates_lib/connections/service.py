@@ -22,6 +22,7 @@ KEY_PREFIX = "whsec_"  # of a signing key as text (Standard Webhooks, "Signature
 KEY_BYTES = 32  # Standard Webhooks asks for 24 to 64 bytes
 MOST_KEYS = 2  # the current key, and the one before it while a service changes over
 
+# No member is a destination of the secrets: the keys sign calls and are never sent.
 SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {

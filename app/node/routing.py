@@ -70,11 +70,11 @@ class Routing:
         raise Postponed(target.reason, target.until)
 
     def start_deadline(self, attempt: Attempt) -> datetime:
-        """When an attempt must have begun: the grace of its job after its due time, or after it was asked for; at least LEAST_GRACE. That
-        of a retry counts from when it was put off for the first time."""
-        grace = max(timedelta(seconds=self._grace_of(attempt.job_id)), LEAST_GRACE)
-        first = attempt.scheduled_for or attempt.queued_at
-        return (first if attempt.number == 1 and first else attempt.postponed_since or attempt.started_at) + grace
+        """When an attempt must have begun: the grace of its job after its due time, or after it was asked for; that of a retry counts from
+        when it was put off for the first time. Its service has at least LEAST_GRACE, however long the attempt was in the queue before."""
+        grace, waits_since = timedelta(seconds=self._grace_of(attempt.job_id)), attempt.postponed_since or attempt.started_at
+        asked = attempt.scheduled_for or attempt.queued_at
+        return max((asked if attempt.number == 1 and asked else waits_since) + grace, waits_since + LEAST_GRACE)
 
     def report_address(self, attempt: Attempt) -> tuple[str, str] | None:
         """The address of an attempt's reports, and the token in it; None where this installation has no public address."""

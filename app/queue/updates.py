@@ -233,9 +233,10 @@ def deferred(attempt: Attempt, deferral: Deferral, began_at: datetime, now: date
 
 def postponed(attempt: Attempt, reason: Reason, until: datetime, now: datetime) -> Document:
     """The update that makes a claimed run wait until then, as if it had not been claimed: its service cannot take it. It says since when it
-    is put off."""
+    is put off; a service that is only busy takes calls, so the time begins again."""
+    since = now if reason is Reason.SERVICE_BUSY else attempt.postponed_since or now
     update = unclaimed(attempt, until)
-    update["$set"] |= {"reason": reason.value, "postponed": {"attempt": attempt.number, "since": attempt.postponed_since or now}}
+    update["$set"] |= {"reason": reason.value, "postponed": {"attempt": attempt.number, "since": since}}
     return update
 
 

@@ -18,6 +18,7 @@ log = get_logger(__name__)
 KNOWN_SECONDS = 0.5  # a state is read again after this time
 PUT_TRIES = 5
 AGAIN = timedelta(seconds=2)  # a run that finds a probe out looks again after this time
+LATELY = timedelta(seconds=30)
 LONGEST_PROBE = timedelta(minutes=5)  # after this time nobody expects to hear of a probe
 Key = tuple[str, str]  # service and origin
 
@@ -48,6 +49,12 @@ class Breakers:
                 log.info("circuit.probed", service=service, origin=origin)
                 return None
         return now + AGAIN
+
+    def failed_lately(self, service: str, origin: str) -> bool:
+        """Whether the last call has failed, a short time ago: other endpoints are better. An instance that was killed is found so before
+        its breaker opens."""
+        last_calls = self._read(service, origin).last_calls
+        return bool(last_calls) and not last_calls[0].succeeded and self._clock.now() - last_calls[0].at < LATELY
 
     def note(self, service: str, origin: str, call: LastCall) -> None:
         """Remember how a call went, until the next flush; from any thread."""

@@ -92,6 +92,7 @@ class ServiceRouter:
             return Postpone(reason=Reason.NO_INSTANCE, until=now + NO_INSTANCE_AGAIN, words=words)
         targets = [Target(instance.address or address, instance.id) for instance in able] or [Target(address)]
         random.shuffle(targets)
+        targets.sort(key=lambda target: self._breakers.failed_lately(service, origin_of(target.address)))
         waits = []
         for target in targets:
             origin = origin_of(target.address)

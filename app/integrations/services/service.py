@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -216,6 +216,10 @@ class RegisteredServices:
         except Conflict:  # a connection of another kind has the name by now
             connection = None
         jobs = [job for job in self._jobs.of_service(service.name) if actor.groups is None or job.definition.group in actor.groups]
+        if actor.groups is not None:
+            service = replace(
+                service, instances=tuple(_for_jobs(item, {job.definition.name for job in jobs}) for item in service.instances)
+            )
         return Overview(service=service, connection=connection, jobs=tuple(jobs), endpoints=tuple(self._shown(actor, endpoints, jobs)))
 
     @staticmethod
@@ -231,6 +235,11 @@ class RegisteredServices:
         if service is None:
             raise NotFound("service", name)
         return service
+
+
+def _for_jobs(instance: Instance, names: Collection[str]) -> Instance:
+    """Returns an instance with those of its jobs that have these names."""
+    return replace(instance, jobs=tuple(name for name in instance.jobs if name in names))
 
 
 def _voice(service: Service) -> Actor:

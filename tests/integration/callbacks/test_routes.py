@@ -209,6 +209,19 @@ def test_an_instance_whose_breaker_is_open_leaves_its_runs_to_the_others(town: T
     assert {town.call(router, SUCCESS) for _ in range(20)} == {Target(good, "good")}
 
 
+def test_an_instance_whose_last_call_failed_is_the_last_choice_for_a_while(town: Town) -> None:
+    bad, good = "http://10.0.0.7:7006", "http://10.0.0.8:7006"
+    town.service(town.instance("bad", address=bad), town.instance("good", address=good))
+    router = town.router()
+    failed = LastCall(at=town.clock.now(), succeeded=False, seconds=0.1, error="refused")
+    endpoint = town.store.get("email", bad)
+    town.store.put(endpoint, replace(endpoint, last_calls=(failed,)))
+    assert {town.call(router, SUCCESS) for _ in range(20)} == {Target(good, "good")}
+    town.clock.advance(31)
+    town.service(town.instance("bad", address=bad), town.instance("good", address=good))
+    assert {town.call(router, SUCCESS) for _ in range(60)} == {Target(good, "good"), Target(bad, "bad")}
+
+
 def test_results_of_many_nodes_at_once_are_all_counted(town: Town) -> None:
     breakers = [Breakers(town.store, town.clock) for _ in range(6)]
     for node in breakers:
@@ -322,9 +335,12 @@ def test_a_run_waits_until_its_start_deadline_and_fails_with_the_reason(town: To
     with pytest.raises(Postponed) as postponed:
         made.target_of(attempt, service="email", job_name="digest", address=ADDRESS)
     assert postponed.value.reason is Reason.NO_INSTANCE
-    for _ in range(5):
+    for _ in range(7):
         town.clock.advance(40)
         town.service(town.instance("old", "other"))
+        with pytest.raises(Postponed):
+            made.target_of(attempt, service="email", job_name="digest", address=ADDRESS)
+    town.clock.advance(20)
     with pytest.raises(TooLate, match="No instance of email declares digest"):
         made.target_of(attempt, service="email", job_name="digest", address=ADDRESS)
     town.service(town.instance("new"))
@@ -337,7 +353,10 @@ def test_the_deadline_of_a_start(town: Town) -> None:
     assert made.start_deadline(asked) == now + timedelta(seconds=1_000)
     due = replace(asked, scheduled_for=now - timedelta(seconds=60))
     assert made.start_deadline(due) == now + timedelta(seconds=940)
-    assert routing(town, town.router()).start_deadline(due) == now + timedelta(seconds=240)  # at least five minutes after
+    in_the_queue = replace(due, scheduled_for=now - timedelta(days=1))
+    assert made.start_deadline(in_the_queue) == now + timedelta(seconds=300)  # its service has five minutes at least
+    assert routing(town, town.router()).start_deadline(due) == now + timedelta(seconds=300)
+    assert made.start_deadline(replace(in_the_queue, postponed_since=now - timedelta(seconds=290))) == now + timedelta(seconds=10)
     retry = replace(due, number=2, queued_at=now - timedelta(hours=5))
     assert made.start_deadline(retry) == now + timedelta(seconds=1_000)
     again = replace(retry, postponed_since=now - timedelta(seconds=500))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import pytest
@@ -214,7 +213,7 @@ def test_a_token_without_a_scope_is_told_so(app: Any, services: Services, super_
     assert unknown.status_code == 403, "nobody learns which jobs there are by asking for what they may not do"
 
 
-@pytest.mark.parametrize("name", ["", "nope", str(uuid.uuid4()), "a" * 500, "%00", "%E2%80%AE", "..", "{$ne: null}"])
+@pytest.mark.parametrize("name", ["", "nope", "3230ccad-70b2-45c1-9aae-36e6e0a6d2c0", "a" * 500, "%00", "%E2%80%AE", "..", "{$ne: null}"])
 def test_odd_names_are_answered(api: Api, name: str) -> None:
     assert api("GET", f"/api/jobs/{name}").status_code in {404, 308}
 

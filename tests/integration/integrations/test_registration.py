@@ -410,3 +410,14 @@ def test_a_deleted_job_comes_back_when_it_is_registered_again(bot_api: Api, api:
     assert api("DELETE", f"/api/admin/scheduler-jobs/{job.id}").status_code == 200
     assert bot_api("POST", REGISTER, BY_URL).json["updated"] == [BY_URL["name"]]
     assert registered(services, BY_URL["name"]).definition.priority == 9
+
+
+def test_an_admin_who_is_kept_to_groups_sees_no_other_jobs_of_an_instance(bot_api: Api, services: Services, super_admin: Actor) -> None:
+    assert bot_api("POST", REGISTER, BY_URL).status_code == 200
+    beat = {"instance": "one", "jobs": ["weekly-trending-digest", "another"]}
+    assert bot_api("POST", "/api/services/email-service/heartbeat", beat).status_code == 200
+    (seen,) = services.registered.get(super_admin, "email-service").service.instances
+    assert set(seen.jobs) == {"weekly-trending-digest", "another"}
+    kept = replace(super_admin, groups=frozenset({"north"}))
+    (seen,) = services.registered.get(kept, "email-service").service.instances
+    assert seen.jobs == ()

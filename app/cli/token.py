@@ -15,6 +15,7 @@ from app.cli.look_up import find_account, id_of
 from app.cli.options import JSON
 from app.cli.output import Column, echo, moment, note, print_json, print_page
 
+PEOPLES_SCOPES = (Scope.READ, Scope.WRITE, Scope.RUN)  # the others are for programs, which ask for them
 SCOPES = click.Choice([scope.value for scope in Scope])
 DAYS = 90  # until a token expires, as on the page
 
@@ -28,7 +29,11 @@ def token() -> None:
 @click.option("--user", "email", required=True, help="The e-mail address of the owner.")
 @click.option("--name", required=True, help="A name that says what the token is for.")
 @click.option(
-    "--scope", "scopes", multiple=True, type=SCOPES, help="A scope; repeat the option for more. Default: all that the owner's role has."
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=SCOPES,
+    help="A scope; repeat the option for more. Default: read, write and run; admin if the owner is a super-admin.",
 )
 @click.option("--days", type=click.IntRange(1, 3650), help=f"The number of days until the token expires. Default: {DAYS}.")
 @click.option("--never-expires", is_flag=True, help="Create a token that never expires.")
@@ -41,7 +46,8 @@ def create(client: Client, email: str, name: str, scopes: tuple[str, ...], days:
     if days is not None and never_expires:
         raise click.UsageError("Use either --days or --never-expires.")
     owner = find_account(client, email)
-    granted = list(scopes) or [scope.value for scope in Scope if scope is not Scope.ADMIN or owner.get("role") == Role.SUPER_ADMIN.value]
+    usual = PEOPLES_SCOPES + ((Scope.ADMIN,) if owner.get("role") == Role.SUPER_ADMIN.value else ())
+    granted = list(scopes) or [scope.value for scope in usual]
     body = {"name": name, "scopes": granted, **({} if never_expires else {"days": days or DAYS})}
     answer = client.post(f"/users/{segment(id_of(owner))}/tokens", "text", body)
     echo(str(answer["text"]))

@@ -24,7 +24,7 @@ class WorkSource(ABC):
 class PollSource(WorkSource):
     """Looks into the queue itself and takes what has waited longest. `without` gives the jobs that are to wait."""
 
-    def __init__(self, claims: Claims, clock: Clock, *, without: Callable[[], Collection[str]]) -> None:
+    def __init__(self, claims: Claims, clock: Clock, *, without: Callable[[], Collection[str]] = tuple) -> None:
         self._claims, self._clock, self._without = claims, clock, without
 
     def take(self, limit: int, *, until: datetime | None) -> list[Attempt]:

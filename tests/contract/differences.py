@@ -38,6 +38,12 @@ def _add_to_a_date(database: Database[Document]) -> Any:
     return (database["differences"].find_one({"_id": 1}) or {})["at"]
 
 
+def _largest_of_null_and_a_date(database: Database[Document]) -> Any:
+    database["differences"].insert_one({"_id": 1, "at": None})
+    database["differences"].update_one({"_id": 1}, {"$max": {"at": NOW}})
+    return (database["differences"].find_one({"_id": 1}) or {})["at"]
+
+
 def _command(database: Database[Document]) -> Any:
     return database.command("dbStats")["ok"]
 
@@ -88,6 +94,7 @@ def _largest_document(database: Database[Document]) -> Any:
 DIFFERENCES = {
     "bulk update": Difference("bulk_write of UpdateOne raises TypeError since PyMongo 4.11 (mongomock issue 912)", _bulk_update, 1),
     "date arithmetic": Difference("$add takes numbers and no date", _add_to_a_date, NOW + timedelta(seconds=1)),
+    "largest of null": Difference("$max compares no date with null", _largest_of_null_and_a_date, NOW),
     "command": Difference("no command but ping is implemented", _command, 1.0),
     "session": Difference("there are no sessions and no transactions", _session, False),
     "change stream": Difference("there are no change streams", _change_stream, True),

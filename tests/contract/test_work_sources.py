@@ -193,9 +193,9 @@ def answers_lost(after: int = 0) -> Iterator[None]:
     """The database takes each claim, after `after` more of them, and its answer does not come."""
     take, left = ClaimStore.take, after
 
-    def silent(self: ClaimStore, *args: Any) -> bool:
+    def silent(self: ClaimStore, *args: Any, **options: Any) -> bool:
         nonlocal left
-        answer = take(self, *args)
+        answer = take(self, *args, **options)
         left -= 1
         if left < 0:
             raise AutoReconnect("the reply is lost")
@@ -210,7 +210,7 @@ def answers_lost(after: int = 0) -> Iterator[None]:
 def away(method: str) -> Iterator[None]:
     """The database does not answer this method of the store."""
 
-    def unanswered(*args: Any) -> Any:
+    def unanswered(*args: Any, **options: Any) -> Any:
         raise AutoReconnect("away")
 
     with pytest.MonkeyPatch.context() as patch:

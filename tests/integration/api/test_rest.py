@@ -523,7 +523,7 @@ def test_connections_live_masked_and_are_kept_while_used(api: Api) -> None:
     wrong = api("POST", path, {"name": "bad/name", "kind": "mongodb", "settings": {"uri": "http://x"}})
     assert set(pointers(wrong)) == {"/name", "/settings/uri", "/settings/database"}
     assert pointers(api("POST", path, {"name": "x", "kind": "ftp", "settings": {}})) == {
-        "/kind": "must be one of mongodb, smtp, http, nats, sql, file_store, secret"
+        "/kind": "must be one of mongodb, smtp, http, service, nats, sql, file_store, secret"
     }
     assert pointers(api("POST", path, {"name": "x", "settings": {}})) == {"/kind": "is required"}
     made = api("POST", path, {"name": "Shop", "kind": "mongodb", "settings": {"uri": "mongodb://u:canary@h/", "database": "shop"}})

@@ -217,7 +217,9 @@ def test_settings_that_a_start_finds_changed_are_recorded_and_their_secrets_not(
 def test_every_setting_that_may_hold_a_secret_is_marked_as_one() -> None:
     secrets = {item.metadata["name"] for item in dataclasses.fields(Settings) if item.metadata["secret"]}
     telling = {
-        item.metadata["name"] for item in dataclasses.fields(Settings) if re.search("SECRET|PASSWORD$|TOKEN|_URI", item.metadata["name"])
+        item.metadata["name"]
+        for item in dataclasses.fields(Settings)
+        if re.search("SECRET|PASSWORD$|TOKEN|_URI|^NATS_URL$", item.metadata["name"])
     }
     assert telling == secrets
     assert "hunter2" not in repr(Settings(admin_password="hunter2", mongodb_uri="mongodb://u:hunter2@h", secret_key="hunter2"))

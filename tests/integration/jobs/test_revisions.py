@@ -112,6 +112,7 @@ def test_rest_makes_copies_and_says_figures(api: Api, services: Services, super_
         "success": None,
         "median_seconds": None,
         "p95_seconds": None,
+        "items": None,
     }
 
 

@@ -9,7 +9,7 @@ from marshmallow.validate import Length, OneOf, Range
 
 from app.api.base_schemas import INSTANT, AnswerSchema, FieldErrorOut, RequestSchema
 from app.api.compat.schedules.states import SCHEDULE_STATES
-from app.api.compat.schedules.translation import SCHEDULE_TYPES
+from app.api.compat.schedules.translation import TYPE_NAMES
 from app.jobs.schema import LONGEST_NAME
 
 MOST_CREATED = 500  # schedules in one request
@@ -19,7 +19,7 @@ FIELDS: dict[str, Any] = {
     "name": {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME, "description": "Unique"},
     "description": {"type": ["string", "null"], "maxLength": 2000},
     "schedule_type": {
-        "enum": sorted(SCHEDULE_TYPES),
+        "anyOf": [{"enum": sorted(TYPE_NAMES.values())}, {"const": "one-time", "description": "The same as one_time"}],
         "description": "cron, interval, one_time, or immediate: the command is sent once, at once",
     },
     "cron_expression": {"type": ["string", "null"], "maxLength": 200, "description": "Required for cron"},
@@ -115,7 +115,7 @@ class CommandScheduleOut(AnswerSchema):
     id = ma.String(required=True)
     name = ma.String(required=True)
     description = ma.String(required=True)
-    schedule_type = ma.String(required=True, validate=OneOf(sorted(SCHEDULE_TYPES)))
+    schedule_type = ma.String(required=True, validate=OneOf(sorted(TYPE_NAMES.values())))
     cron_expression = ma.String(required=True, allow_none=True)
     interval_seconds = ma.Integer(required=True, allow_none=True)
     run_at = ma.String(required=True, allow_none=True, metadata=INSTANT)

@@ -98,6 +98,12 @@ def test_a_wrong_body_is_refused(api: Api, crawl: str, body: Any) -> None:
     assert answer.json["error"]
 
 
+def test_a_repeated_trigger_with_an_idempotency_key_starts_one_run(service_api: Api, crawl: str) -> None:
+    answers = [service_api("POST", "/api/jobs/trigger", {"jobType": "crawl_pending"}, Idempotency_Key="t-1") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json == answers[1].json
+
+
 def test_a_type_that_no_job_has_is_not_found(api: Api) -> None:
     answer = api("POST", "/api/jobs/trigger", {"jobType": "unknown"})
     assert (answer.status_code, answer.json["message"]) == (404, "There is no job 'unknown'")

@@ -67,6 +67,15 @@ def test_a_trigger_by_a_service_is_recorded_for_the_person_that_it_names(
     assert services.history.get(super_admin, known).triggered_by_user == super_admin.email
 
 
+def test_a_repeated_trigger_with_an_idempotency_key_starts_one_run(api: Api, service_api: Api, job: str) -> None:
+    path = f"/api/jobs/{NAME}/trigger"
+    runs = {service_api("POST", path, {"userId": "a"}, Idempotency_Key="t-1").json["executionId"] for _ in range(3)}
+    assert len(runs) == 1
+    assert service_api("POST", path, None, Idempotency_Key="t-2").status_code == 409, "another key is another run, and the job runs"
+    assert api("GET", f"/api/jobs/{NAME}/history").json["total"] == 1
+    assert service_api("POST", path, None, Idempotency_Key="k" * 300).status_code == 422
+
+
 def test_a_subject_of_single_sign_on_is_the_account(
     service_api: Api, services: Services, store: Store, job: str, super_admin: Actor
 ) -> None:

@@ -84,6 +84,24 @@ def test_an_immediate_schedule_that_cannot_run_is_not_left_behind(admin_api: Api
     assert make(admin_api, name="one too many")["name"] == "one too many"
 
 
+@pytest.mark.parametrize("changes", [{}, {"schedule_type": "immediate", "cron_expression": None}])
+def test_a_repeated_creation_with_an_idempotency_key_makes_one_schedule(service_api: Api, changes: dict[str, Any]) -> None:
+    answers = [service_api("POST", SCHEDULES, body(**changes), Idempotency_Key="c-1") for _ in range(3)]
+    assert {(answer.status_code, answer.json["id"], answer.json.get("execution_id")) for answer in answers} == {
+        (201, answers[0].json["id"], answers[0].json.get("execution_id"))
+    }
+    assert (answers[0].headers["ETag"], answers[0].headers["Location"]) == ('"1"', f"{SCHEDULES}/{answers[0].json['id']}")
+    assert service_api("GET", EXECUTIONS).json["total"] == (1 if changes else 0)
+    other = service_api("POST", SCHEDULES, body(**changes, description="another"), Idempotency_Key="c-1")
+    assert (other.status_code, service_api("GET", SCHEDULES).json["total"]) == (409, 1)
+
+
+def test_a_repeated_trigger_with_an_idempotency_key_starts_one_run(service_api: Api) -> None:
+    made = make(service_api)["id"]
+    runs = {service_api("POST", f"{SCHEDULES}/{made}/trigger", None, Idempotency_Key="t-1").json["execution_id"] for _ in range(2)}
+    assert len(runs) == 1
+
+
 def test_the_creator_that_a_service_names_is_kept_and_limited(
     store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue, service_api: Api, super_admin: Actor
 ) -> None:

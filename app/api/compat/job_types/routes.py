@@ -23,11 +23,12 @@ blueprint = CompatBlueprint(
 @blueprint.post("/trigger")
 @blueprint.body(TRIGGER_SCHEMA)
 @blueprint.response(202, TypeTriggeredOut)
-def run_job_type(body: dict[str, Any]) -> dict[str, Any]:
+@blueprint.idempotent
+def run_job_type(body: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:
     """Run the job of a type now; follow the run at /api/jobs/{jobId}"""
     job = services().directory.named(actor(), body["jobType"], May.RUN_JOBS)
     user = acting_for(body.get("triggeredBy") or "", name="triggeredBy", pointer="/triggeredBy")
-    execution = services().runs.run_now(user, job.id)
+    execution = services().runs.run_now(user, job.id, idempotency_key=idempotency_key)
     return {
         "jobId": execution.id,
         "id": execution.id,

@@ -84,7 +84,8 @@ def get_named_job(job_name: str) -> Response:
 @blueprint.body(TRIGGER_SCHEMA, required=False)
 @blueprint.response(202, TriggeredOut)
 @blueprint.alt_response(200, schema=TriggeredOut, description="The run has ended while the request waited for it")
-def run_named_job(query: dict[str, Any], job_name: str, body: dict[str, Any]) -> Response:
+@blueprint.idempotent
+def run_named_job(query: dict[str, Any], job_name: str, body: dict[str, Any], idempotency_key: str | None) -> Response:
     """Run a job now; with `wait`, answer once the run has ended"""
     job = services().directory.named(actor(), job_name, May.RUN_JOBS)
     user = acting_for(body.get("userId") or "", name="userId", pointer="/userId")
@@ -101,7 +102,7 @@ def run_named_job(query: dict[str, Any], job_name: str, body: dict[str, Any]) ->
         answer.status_code = 200 if query["wait"] and not execution.is_live else 202
         return answer
 
-    return when_ended(services().runs.run_now(user, job.id), query["wait"], show)
+    return when_ended(services().runs.run_now(user, job.id, idempotency_key=idempotency_key), query["wait"], show)
 
 
 @blueprint.post("/<job_name>/enable")
@@ -109,14 +110,14 @@ def run_named_job(query: dict[str, Any], job_name: str, body: dict[str, Any]) ->
 @blueprint.alt_response(202, **APPROVAL)
 def enable_named_job(job_name: str) -> dict[str, Any]:
     """Enable a job: it follows its schedule from now on"""
-    return _switch(job_name, enabled=True)
+    return {"message": f"Job {job_name} enabled", "job": _switched(job_name, enabled=True)}
 
 
 @blueprint.post("/<job_name>/disable")
 @blueprint.response(200, SwitchedOut)
 def disable_named_job(job_name: str) -> dict[str, Any]:
     """Disable a job: it ignores its schedule until it is enabled again"""
-    return _switch(job_name, enabled=False)
+    return {"message": f"Job {job_name} disabled", "job": _switched(job_name, enabled=False)}
 
 
 @blueprint.put("/<job_name>/cron")
@@ -182,10 +183,11 @@ def get_stats_of_named_job(query: dict[str, Any], job_name: str) -> dict[str, An
     }
 
 
-def _switch(job_name: str, *, enabled: bool) -> dict[str, Any]:
+def _switched(job_name: str, *, enabled: bool) -> dict[str, Any]:
+    """Enables or disables a job, and returns it as a member of an answer."""
     job = services().directory.named(actor(), job_name, May.CHANGE_JOBS)
     after: Job = services().jobs.set_enabled(actor(), job.id, enabled=enabled)
-    return {"message": f"Job {job_name} {'enabled' if enabled else 'disabled'}", "job": show_named_jobs([after])[0]}
+    return show_named_jobs([after])[0]
 
 
 def _at_cron(error: FieldError) -> FieldError:

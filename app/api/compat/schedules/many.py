@@ -42,16 +42,17 @@ def operate_on_each(actor: Actor, operation: str, schedule_ids: Sequence[str], *
     return _report(operation, reason or None, [_result(schedule_id, items.get(schedule_id)) for schedule_id in ids])
 
 
-def create_schedule_of(actor: Actor, body: Mapping[str, Any]) -> tuple[Job, Execution | None]:
+def create_schedule_of(actor: Actor, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> tuple[Job, Execution | None]:
     """Creates a schedule from a body that satisfies CREATE_SCHEMA. Returns its job and, of an immediate one, the run that has begun. If
     that cannot run, nothing is left of the schedule. Raises as JobRegistry.create and Runs.run_now do."""
-    job, _ = services().jobs.create(actor, definition_of(body))
+    job, is_new = services().jobs.create(actor, definition_of(body), idempotency_key=idempotency_key)
     if body["schedule_type"] != IMMEDIATE:
         return job, None
     try:
-        return job, services().runs.run_now(actor, job.id)
+        return job, services().runs.run_now(actor, job.id, idempotency_key=idempotency_key)
     except JobwrightError:
-        services().runs.delete_job(actor, job.id)
+        if is_new:
+            services().runs.delete_job(actor, job.id)
         raise
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flask import url_for
+
 from app.accounts.permissions import May
 from app.api.base_schemas import Message
 from app.api.compat.blueprint import CompatBlueprint, WaitsForApproval
@@ -64,14 +66,18 @@ def list_schedules(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.named(CREATED_BY)
 @blueprint.response(201, CommandScheduleOut)
 @blueprint.alt_response(202, **APPROVAL)
-def create_schedule(body: dict[str, Any]) -> dict[str, Any]:
+@blueprint.idempotent
+@blueprint.etag()
+def create_schedule(body: dict[str, Any], idempotency_key: str | None) -> Versioned:
     """Create a schedule of a command; an immediate one is run at once"""
     creator = actor_named_in_header(CREATED_BY)
     try:
-        job, execution = create_schedule_of(creator, body)
+        job, execution = create_schedule_of(creator, body, idempotency_key=idempotency_key)
     except ValidationFailed as failed:
         raise _told_of(failed) from failed
-    return {**show_schedule(job), **({"execution_id": execution.id} if execution else {})}
+    shown = {**show_schedule(job), **({"execution_id": execution.id} if execution else {})}
+    location = url_for("Schedules.get_schedule", schedule_id=job.id)
+    return Versioned(body=shown, version=job.version, status=201, location=location)
 
 
 @blueprint.get("/<schedule_id>")
@@ -139,7 +145,8 @@ def resume_schedule(schedule_id: str) -> dict[str, Any]:
 @blueprint.body(TRIGGER_SCHEMA, required=False)
 @blueprint.named(TRIGGERED_BY)
 @blueprint.response(202, ScheduleTriggeredOut)
-def run_schedule(schedule_id: str, body: dict[str, Any]) -> dict[str, Any]:
+@blueprint.idempotent
+def run_schedule(schedule_id: str, body: dict[str, Any], idempotency_key: str | None) -> dict[str, Any]:
     """Run a schedule now, with another payload if one is sent"""
     asker = actor_named_in_header(TRIGGERED_BY)
     overrides = {"payload": body["command_payload"]} if "command_payload" in body else {}
@@ -147,7 +154,7 @@ def run_schedule(schedule_id: str, body: dict[str, Any]) -> dict[str, Any]:
     if overrides and job.definition.template_type != COMMAND:
         raise ValidationFailed(foreign_fields({"command_payload": None}, job.definition.template_type))
     try:
-        execution = services().runs.run_now(asker, schedule_id, overrides=overrides)
+        execution = services().runs.run_now(asker, schedule_id, overrides=overrides, idempotency_key=idempotency_key)
     except ValidationFailed as failed:
         raise _told_of(failed) from failed
     return {

@@ -46,6 +46,10 @@ class ServiceConnections:
         row = self._stored(name)
         return {**row, "settings": mask(row["settings"])} if row else None
 
+    def find_all(self, names: Collection[str]) -> dict[str, Document]:
+        """Returns the connections of these services that exist, by name, secrets masked. One of another kind is left out."""
+        return {row["name"]: {**row, "settings": mask(row["settings"])} for row in self._store.by_names(names) if row["kind"] == KIND}
+
     def keys(self, name: str) -> list[str]:
         """Returns the active signing keys of a service in the clear, the newest first; none for a service without a connection."""
         row = self._stored(name)

@@ -97,6 +97,10 @@ class Registrations:
         """Returns the jobs in the registry that a service has registered, by name."""
         return self._store.of_service(service)
 
+    def of_services(self, services: Collection[str]) -> dict[str, list[Job]]:
+        """Returns the jobs in the registry that these services have registered, by name, for each service that has any."""
+        return self._store.of_services(services)
+
     def owners(self, service: str, names: Collection[str]) -> dict[str, str]:
         """Returns, by name, who has a job that the service cannot register: a sentence for each."""
         return {job.definition.name: _owner(job) for job in self._store.named(names) if not _belongs_to(job, service)}

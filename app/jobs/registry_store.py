@@ -80,6 +80,13 @@ class RegistryStore:
         rows = self._jobs.find(where).sort([("name", 1), ("updated_at", -1)])
         return [job_from({**row, "enabled": row.get("was_enabled", False)} if retired else row) for row in rows]
 
+    def of_services(self, services: Collection[str]) -> dict[str, list[Job]]:
+        """Returns the jobs in the registry that these services have registered, by name, for each service that has any."""
+        jobs: dict[str, list[Job]] = {}
+        for row in self._jobs.find({"registered.service": {"$in": list(services)}, "retired": False}).sort("name", 1):
+            jobs.setdefault(row["registered"]["service"], []).append(job_from(row))
+        return jobs
+
     def digests(self, names: Collection[str]) -> dict[str, tuple[str, str]]:
         """Returns the service and the digest of the last registration of each job in the registry that has one of these names."""
         fields = {"name": 1, "registered.service": 1, "registered.digest": 1}

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from pymongo import MongoClient, monitoring
 
 from app.audit.model import Actor
 from app.clock import ManualClock
@@ -20,6 +19,7 @@ from app.integrations.inbound.model import Outcome
 from app.jobs.model import Job
 from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
+from tests.builders.watching import watched
 from tests.builders.webhooks import Sender, hook_job
 from tests.conftest import app_of
 
@@ -68,19 +68,6 @@ def test_every_wrong_address_is_answered_alike(app: Flask, services: Services, s
     assert runs(store) == 0
 
 
-class _Commands(monitoring.CommandListener):
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, Any]] = []
-
-    def started(self, event: Any) -> None:
-        if event.command_name not in {"hello", "ping", "endSessions", "saslStart", "saslContinue"}:
-            self.seen.append((event.command_name, event.command.get(event.command_name)))
-
-    def succeeded(self, event: Any) -> None: ...
-
-    def failed(self, event: Any) -> None: ...
-
-
 def test_a_nearly_right_address_costs_the_same_as_any_other(
     mongod: str,
     services: Services,
@@ -93,21 +80,16 @@ def test_a_nearly_right_address_costs_the_same_as_any_other(
 ) -> None:
     """The secret is looked up by its digest: what the database is asked does not depend on how much of it is right."""
     good = services.inbound.create(super_admin, job.id, {"name": "a", "proof": "secret"})
-    listener = _Commands()
-    watched: Any = MongoClient(mongod, event_listeners=[listener], tz_aware=True)
-    try:
-        seen = Store(watched, watched[store.database.name].with_options(codec_options=store.database.codec_options), None)
+    with watched(mongod, store) as (seen, commands):
         app = app_of(build_services(settings, seen, clock=clock, catalogue=catalogue))
         Sender(app, "warm-up")()
         asked = []
         for secret in (good.secret[:-1] + "_", "jwi_" + "A" * 43, "x", good.secret + "A" * 5000):
-            listener.seen.clear()
+            commands.seen.clear()
             assert Sender(app, secret)().status_code == 404
-            asked.append(list(listener.seen))
-        assert all(commands == asked[0] for commands in asked)
-    finally:
-        watched.close()
-        app_of(services)
+            asked.append(list(commands.seen))
+    app_of(services)
+    assert all(sent == asked[0] for sent in asked)
 
 
 def test_guessing_addresses_is_limited(app: Flask, services: Services) -> None:

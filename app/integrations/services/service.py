@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from app.accounts.permissions import May, lacks, require
+from app.accounts.permissions import May, lacks, require, sees_group
 from app.audit.model import SYSTEM, Actor
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.connections.services import NewKey, ServiceConnections
-from app.errors import Conflict, FieldError, Forbidden, JobwrightError, NotFound, ValidationFailed
+from app.errors import FieldError, Forbidden, JobwrightError, NotFound, ValidationFailed
 from app.events import get_logger
 from app.integrations.callbacks.breaker import Circuit
 from app.integrations.callbacks.endpoint import Endpoint
@@ -78,16 +78,12 @@ class RegisteredServices:
     def all(self, actor: Actor) -> list[Overview]:
         """Returns every service, by name. Raises Forbidden."""
         require(actor, May.SEE_SERVICES)
-        known = self._store.all()
-        endpoints: defaultdict[str, list[Endpoint]] = defaultdict(list)
-        for endpoint in self._endpoints.of_services([service.name for service in known]):
-            endpoints[endpoint.service].append(endpoint)
-        return [self._overview(actor, service, endpoints[service.name]) for service in known]
+        return self._overviews(actor, self._store.all())
 
     def get(self, actor: Actor, name: str) -> Overview:
         """Returns one service. Raises NotFound, Forbidden."""
         require(actor, May.SEE_SERVICES)
-        return self._overview(actor, self._known(name), self._endpoints.of_services([name]))
+        return self._overviews(actor, [self._known(name)])[0]
 
     # -- at the word of a service ---------------------------------------------------------------------------------
 
@@ -210,12 +206,28 @@ class RegisteredServices:
         except JobwrightError as error:
             log.warning("service.not_paused", service=service.name, job=job.definition.name, reason=str(error)[:200])
 
-    def _overview(self, actor: Actor, service: Service, endpoints: Sequence[Endpoint]) -> Overview:
-        try:
-            connection = self._connections.find(service.name)
-        except Conflict:  # a connection of another kind has the name by now
-            connection = None
-        jobs = [job for job in self._jobs.of_service(service.name) if actor.groups is None or job.definition.group in actor.groups]
+    def _overviews(self, actor: Actor, services: Sequence[Service]) -> list[Overview]:
+        """Returns what is shown about services. The number of queries does not depend on theirs."""
+        names = [service.name for service in services]
+        endpoints: defaultdict[str, list[Endpoint]] = defaultdict(list)
+        for endpoint in self._endpoints.of_services(names):
+            endpoints[endpoint.service].append(endpoint)
+        connections, jobs = self._connections.find_all(names), self._jobs.of_services(names)
+        return [
+            self._overview(
+                actor,
+                service,
+                connection=connections.get(service.name),
+                jobs=[job for job in jobs.get(service.name, ()) if sees_group(actor, job.definition.group)],
+                endpoints=endpoints[service.name],
+            )
+            for service in services
+        ]
+
+    def _overview(
+        self, actor: Actor, service: Service, *, connection: Document | None, jobs: Sequence[Job], endpoints: Sequence[Endpoint]
+    ) -> Overview:
+        """`jobs` are those that the actor sees."""
         if actor.groups is not None:
             service = replace(
                 service, instances=tuple(_for_jobs(item, {job.definition.name for job in jobs}) for item in service.instances)

@@ -10,13 +10,17 @@ import pytest
 from flask.testing import FlaskClient
 from selectolax.lexbor import LexborHTMLParser
 
+from app.audit.model import Actor
 from app.clock import ManualClock
-from app.factory import Store
+from app.config import Settings
+from app.factory import Store, build_services
 from app.integrations.callbacks.breaker import Breaker
 from app.integrations.callbacks.endpoint import Endpoint, LastCall
 from app.integrations.callbacks.endpoint_store import EndpointStore
 from app.integrations.services.service import ENDPOINTS_KEPT
+from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
+from tests.builders.watching import watched
 from tests.conftest import Api, csrf
 from tests.integration.integrations.test_manifest import HEARTBEAT, MANIFEST, job, manifest
 from tests.integration.integrations.test_registration import BY_URL, REGISTER, registered
@@ -62,6 +66,23 @@ def test_the_list_shows_state_instances_and_what_needs_attention(
     assert "1 job with drift" in text(page(browser_client, "/services"))
     clock.advance(120)
     assert "silent since" in text(page(browser_client, "/services"))
+
+
+def test_the_list_asks_the_database_as_often_for_many_services_as_for_one(
+    bot_api: Api, super_admin: Actor, mongod: str, store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue
+) -> None:
+    with watched(mongod, store) as (seen, commands):
+        registered, asked = build_services(settings, seen, clock=clock, catalogue=catalogue).registered, []
+        for number in range(6):
+            service = {"serviceName": f"service-{number}", "serviceUrl": "https://example.com"}
+            assert bot_api("POST", REGISTER, [{"name": f"job-{number}-{name}", **service} for name in "ab"]).status_code == 200
+            commands.seen.clear()
+            shown = registered.all(super_admin)
+            asked.append(list(commands.seen))
+            assert [len(overview.jobs) for overview in shown] == [2] * (number + 1)
+            assert all(overview.connection for overview in shown)
+    assert all(sent == asked[0] for sent in asked)
+    assert len(asked[0]) <= 4
 
 
 def test_a_service_shows_jobs_instances_and_handlers_that_are_missing(

@@ -83,7 +83,8 @@ class RegistryStore:
     def of_services(self, services: Collection[str]) -> dict[str, list[Job]]:
         """Returns the jobs in the registry that these services have registered, by name, for each service that has any."""
         jobs: dict[str, list[Job]] = {}
-        for row in self._jobs.find({"registered.service": {"$in": list(services)}, "retired": False}).sort("name", 1):
+        where: Document = {"registered.service": {"$in": list(services)}, "retired": False}
+        for row in self._jobs.find(where).sort([("registered.service", 1), ("retired", 1), ("name", 1)]):  # as the index has them
             jobs.setdefault(row["registered"]["service"], []).append(job_from(row))
         return jobs
 

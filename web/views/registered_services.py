@@ -137,10 +137,10 @@ def _drifts(job: Job) -> list[Drift]:
     return drift(registered.declared, registered.overrides) if registered else []
 
 
-def _without_instance(overview: Overview) -> list[str]:
-    """Returns the names of jobs whose runs wait because the instances that are online do not take them. A service none of whose instances
-    is online is called at its base address."""
+def _without_instance(overview: Overview) -> list[Job]:
+    """Returns the jobs whose runs wait because the instances that are online do not take them. A service none of whose instances is online
+    is called at its base address."""
     service, now = overview.service, services().clock.now()
     if not service.online(now):
         return []
-    return [job.definition.name for job in overview.jobs if job.definition.enabled and not service.able(job.definition.name, now)]
+    return [job for job in overview.jobs if job.definition.enabled and not service.able(job.definition.name, now)]

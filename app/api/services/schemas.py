@@ -70,6 +70,7 @@ class InstanceOut(AnswerSchema):
 class ManifestInfo(AnswerSchema):
     version = ma.String(required=True)
     digest = ma.String(required=True)
+    etag = ma.String(required=True, metadata={"description": "For `If-Match` of the next manifest, between quotes"})
     at = ma.String(required=True, metadata=INSTANT)
 
 
@@ -201,7 +202,9 @@ def service_json(overview: Overview, now: datetime) -> dict[str, Any]:
 
 def _manifest_json(service: Service) -> dict[str, Any] | None:
     manifest = service.manifest
-    return {"version": manifest.version, "digest": manifest.digest, "at": instant(manifest.at)} if manifest else None
+    if manifest is None:
+        return None
+    return {"version": manifest.version, "digest": manifest.digest, "etag": manifest.etag, "at": instant(manifest.at)}
 
 
 def _instance_json(item: Instance, now: datetime) -> dict[str, Any]:

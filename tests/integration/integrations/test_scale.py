@@ -1,4 +1,4 @@
-"""Many services with many jobs: registering takes seconds, and registering the same again takes almost nothing."""
+"""Many services with many jobs: registering the same again takes a fraction of the work, and writes nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from tests.integration.integrations.test_registration import REGISTER, written
 from tests.lengths import LONG
 
 SERVICES, JOBS = 200 if LONG else 20, 50
-# For 10,000 jobs, of the processor of this process: how long that takes on the wall also depends on what else the machine does.
-REGISTER_SECONDS, AGAIN_SECONDS = 30.0, 2.0
-SHARE = SERVICES / 200
+LESS = 4  # times less work is a registration that changes nothing; `make bench` measures the seconds of both
 
 
 def registration(service: int) -> list[dict[str, Any]]:
@@ -45,5 +43,4 @@ def test_many_services_register_many_jobs(bot_api: Api, store: Store) -> None:
     again = time.process_time() - began
     assert sum(len(answer.json["unchanged"]) for answer in answers) == SERVICES * JOBS
     assert {name: len(rows) for name, rows in written(store).items()} == before
-    assert first < REGISTER_SECONDS * SHARE
-    assert again < AGAIN_SECONDS * SHARE
+    assert again * LESS < first, "of the processor of this process, whatever the machine"

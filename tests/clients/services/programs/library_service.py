@@ -43,7 +43,7 @@ def gated(context: JobContext[Any], *, gate: str = "") -> JobResult:
     return JobResult(items_processed=2, items_succeeded=2, metadata={"gate": gate})
 
 
-@service.job("brief", answer_within_seconds=0, timeout_seconds=2)
+@service.job("brief", answer_within_seconds=0, timeout_seconds=5)
 def brief(context: JobContext[Any], *, gate: str = "") -> JobResult:
     """Wait as `gated` does, with little time, and without asking whether to stop."""
     effect(context)

@@ -70,7 +70,7 @@ def send(method: str, url: str, body: Any, headers: dict[str, str]) -> tuple[int
 
 
 def register() -> None:
-    details = {"count": {"cronExpression": "0 9 * * MON"}, "brief": {"timeoutSeconds": 2}, "watched": {"heartbeatSeconds": 5}}
+    details = {"count": {"cronExpression": "0 9 * * MON"}, "brief": {"timeoutSeconds": 5}, "watched": {"heartbeatSeconds": 5}}
     jobs = [{"name": name, **details.get(name, {})} for name in JOBS]
     manifest = {
         "address": os.environ["JOBWRIGHT_SERVICE_ADDRESS"],

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from app.errors import FieldError
 from app.validation import SchemaRefused, SchemaValidator
+from app.validation.names import read_names
 from app.validation.together import beside
 from templates_lib import calls
 from templates_lib.messages import say
@@ -114,6 +115,11 @@ class Declaration:
         return self.body.get("enabled") is True
 
 
+def unseen_in(body: Any, *members: str) -> list[FieldError]:
+    """Returns an error for each of these members that has a character that is invisible or changes the direction of text."""
+    return read_names(body, *members)[1]
+
+
 def service_named_in(body: Any) -> str | None:
     """Returns the name of the service in one registration that nobody has checked yet; None if there is none."""
     if not isinstance(body, Mapping):
@@ -206,6 +212,7 @@ def _address_errors(body: Mapping[str, Any]) -> Iterator[FieldError]:
 
 def _job_errors(body: Mapping[str, Any]) -> Iterator[FieldError]:
     """Yields the errors of one job that its schema does not find."""
+    yield from unseen_in(body, "displayName", "jobType")
     if "cronExpression" in body and "intervalSeconds" in body:
         yield FieldError("/intervalSeconds", "must not stand beside cronExpression: a job has one schedule")
     endpoint = body.get("endpoint")

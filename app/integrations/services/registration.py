@@ -23,6 +23,7 @@ from app.integrations.services.declaration import (
     read_registration,
     schedule_of,
     service_named_in,
+    unseen_in,
 )
 from app.integrations.services.model import Applying, Manifest, OnStale, Service
 from app.integrations.services.store import ServiceStore
@@ -32,9 +33,9 @@ from app.jobs.rules import ScheduleRules
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import TemplateVersion, with_defaults
 from app.validation.dynamic import Known
-from app.validation.names import read_name
+from app.validation.names import normal, read_name
 from app.validation.pointer import escape
-from app.validation.together import sound
+from app.validation.together import beside, sound
 from templates_lib import calls
 from templates_lib.messages import say
 
@@ -166,7 +167,7 @@ class ServiceRegistration:
         if errors:
             raise ValidationFailed(errors)
         self._refuse_foreign(actor, service, {item.name: f"/jobs/{index}" for index, item in enumerate(read)})
-        address, display_name = body.get("address"), body.get("displayName")
+        address, display_name = body.get("address"), normal(body["displayName"]) if "displayName" in body else None
         key = self._ensure(actor, service, read, address=address.rstrip("/") if address else None, display_name=display_name)
         applying = Applying(digest=digest, at=now)
         if not self._store.begin_manifest(service, applying, given_up=now - GIVEN_UP_AFTER):
@@ -196,7 +197,8 @@ class ServiceRegistration:
         return {index for index, name in names.items() if stored.get(name) == (service_named_in(bodies[index]), digests[index])}
 
     def _read_manifest(self, actor: Actor, service: str, body: Any) -> tuple[list[Declaration], list[Declared], list[FieldError]]:
-        errors = [*MANIFESTS.errors(body), *(FieldError("", error.message) for error in SERVICE_NAMES.errors(service))]
+        errors = beside(MANIFESTS.errors(body), unseen_in(body, "version", "displayName"))
+        errors += [FieldError("", error.message) for error in SERVICE_NAMES.errors(service)]
         bodies = sound(body, errors).get("jobs", [])
         prefixes = [f"/jobs/{index}" for index in range(len(bodies))]
         read, declared = list[Declaration](), list[Declared]()
@@ -262,8 +264,8 @@ class ServiceRegistration:
         return Declared(
             definition=definition,
             enabled=_enabled(actor, body),
-            display_name=body.get("displayName", ""),
-            job_type=body.get("jobType", ""),
+            display_name=normal(body.get("displayName", "")),
+            job_type=normal(body.get("jobType", "")),
             digest=digest,
         ), []
 

@@ -18,7 +18,7 @@ from app.events import get_logger
 from app.integrations.callbacks.breaker import Circuit
 from app.integrations.callbacks.endpoint import Endpoint
 from app.integrations.callbacks.endpoint_store import EndpointStore
-from app.integrations.services.declaration import HEARTBEATS
+from app.integrations.services.declaration import HEARTBEATS, unseen_in
 from app.integrations.services.model import INSTANCE_SECONDS, Instance, InstanceState, OnStale, Service
 from app.integrations.services.store import ServiceStore
 from app.jobs.model import Job
@@ -26,6 +26,7 @@ from app.jobs.pausing import Pausing
 from app.jobs.registered import drift
 from app.jobs.registration import Registrations
 from app.mongo import Document
+from app.validation.together import beside
 from templates_lib import calls
 from templates_lib.messages import say
 
@@ -91,7 +92,7 @@ class RegisteredServices:
         """Takes the heartbeat of an instance and returns the service. Raises NotFound for an unknown service, which must register first;
         ValidationFailed; Forbidden."""
         require(actor, May.REGISTER_JOBS)
-        errors = HEARTBEATS.errors(body)
+        errors = beside(HEARTBEATS.errors(body), unseen_in(body, "instance", "version"))
         if errors:
             raise ValidationFailed(errors)
         service = self._known(name)

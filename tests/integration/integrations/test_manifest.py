@@ -124,6 +124,8 @@ def test_a_retired_job_on_which_another_depends_stays_disabled(bot_api: Api, api
         (manifest(onStale="stop"), {"/onStale"}),
         (manifest(address="email"), {"/address"}),
         ({"version": "1", "jobs": [job("a")]}, {"/address"}),
+        (manifest(displayName="\u202e"), {"/displayName"}),
+        ({**manifest(job("a", displayName="\u2028")), "version": "1\u200b"}, {"/version", "/jobs/0/displayName"}),
         ([], {""}),
         ({"version": "1", "address": "http://email-service:7006", "jobs": {}}, {"/jobs"}),
     ],
@@ -188,6 +190,8 @@ def test_instances_come_drain_and_go(bot_api: Api, api: Api, clock: ManualClock)
         ({"instance": "a", "jobs": ["a b"]}, "/jobs/0"),
         ({"instance": "a", "address": "http://evil.example.com"}, "/address"),
         ({"instance": "a", "running": -1}, "/running"),
+        ({"instance": "a\u202e"}, "/instance"),
+        ({"instance": "a", "version": "\u2028"}, "/version"),
     ],
 )
 def test_a_wrong_heartbeat_is_named(bot_api: Api, body: Any, pointer: str) -> None:

@@ -196,6 +196,8 @@ def test_a_registration_is_refused_as_a_whole_with_each_error_at_its_place(bot_a
         ({"timeoutSeconds": 10**9}, "/timeoutSeconds"),
         ({"onFailedItems": "ignore"}, "/onFailedItems"),
         ({"priority": 11}, "/priority"),
+        ({"displayName": "annual\u202egnp.exe"}, "/displayName"),
+        ({"jobType": "\u200b"}, "/jobType"),
         ({"maxRetries": -1}, "/maxRetries"),
     ],
 )
@@ -203,6 +205,12 @@ def test_a_wrong_member_is_named(bot_api: Api, changes: dict[str, Any], pointer:
     answer = bot_api("POST", REGISTER, {**BY_URL, **changes})
     assert answer.status_code == 422, answer.json
     assert pointer in pointers(answer)
+
+
+def test_a_display_name_of_spaces_is_none(bot_api: Api, api: Api) -> None:
+    assert bot_api("POST", REGISTER, {**BY_URL, "displayName": "  ", "jobType": " e  mail "}).status_code == 200
+    (job,) = api("GET", "/api/services/email-service").json["jobs"]
+    assert (job["displayName"], job["jobType"]) == ("", "e mail")
 
 
 def test_what_is_optional_becomes_the_definition(bot_api: Api, services: Services) -> None:

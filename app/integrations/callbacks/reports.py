@@ -86,12 +86,12 @@ class Callbacks:
         """Returns who reports about what. Raises UnknownReportAddress, and SignatureRefused unless one of the service's keys has signed the
         body. A service without keys proves itself by the token alone."""
         named = self._tokens.read(token)
-        found = None if named is None else self._deferrals.look_up(named.execution_id, named.number, named.fence)
-        if found is None:
+        reported = None if named is None else self._deferrals.look_up(named.execution_id, named.number, named.fence)
+        if reported is None:
             raise UnknownReportAddress
-        if found.attempt is None:
+        if reported.attempt is None:
             raise Conflict(say("The record of this run cannot be read"))
-        service = self._service_of(found.attempt)
+        service = self._service_of(reported.attempt)
         grant = self._connections.grant([service]).get(service)
         if grant is None:
             raise SignatureRefused(say("The connection of the service does not exist any more"))
@@ -100,9 +100,9 @@ class Callbacks:
             if keys:
                 require_signature(keys, headers, body)
         except WrongSignature as refused:
-            log.warning("callback.unsigned", execution=found.attempt.execution_id, service=service, reason=str(refused))
+            log.warning("callback.unsigned", execution=reported.attempt.execution_id, service=service, reason=str(refused))
             raise SignatureRefused(str(refused)) from refused
-        return Reporter(found.attempt, service)
+        return Reporter(reported.attempt, service)
 
     def heartbeat(self, reporter: Reporter) -> Standing:
         """The work goes on."""
@@ -178,17 +178,17 @@ class Callbacks:
 
     def _end(self, reporter: Reporter, report: str, body: Mapping[str, Any], outcome: Outcome) -> Standing:
         """Write the end of an attempt, once. The same report that comes again is answered as the first."""
-        digest, found = _digest(report, body), self._look_up(reporter)
-        if found.holds and found.attempt is not None:
-            seconds = max(0.0, (self._clock.now() - found.attempt.started_at).total_seconds())
+        digest, reported = _digest(report, body), self._look_up(reporter)
+        if reported.holds and reported.attempt is not None:
+            seconds = max(0.0, (self._clock.now() - reported.attempt.started_at).total_seconds())
             fit, _ = storable_outcome(
                 Outcome(status=outcome.status, result=outcome.result, error=outcome.error, seconds=round(seconds, 3), report=digest)
             )
-            self._ends.finish([(found.attempt, fit)])
-            found = self._look_up(reporter)
-        if found.report != digest:
+            self._ends.finish([(reported.attempt, fit)])
+            reported = self._look_up(reporter)
+        if reported.report != digest:
             raise self._refusal(reporter)
-        return Standing(status=found.status)
+        return Standing(status=reported.status)
 
     def _require(self, problems: Sequence[tuple[str, str]], body: Mapping[str, Any]) -> None:
         """Raises ValidationFailed with what is wrong with a result."""
@@ -220,10 +220,10 @@ class Callbacks:
 
     def _look_up(self, reporter: Reporter) -> Reported:
         attempt = reporter.attempt
-        found = self._deferrals.look_up(attempt.execution_id, attempt.number, attempt.token)
-        if found is None:
+        reported = self._deferrals.look_up(attempt.execution_id, attempt.number, attempt.token)
+        if reported is None:
             raise UnknownReportAddress
-        return found
+        return reported
 
     def _refusal(self, reporter: Reporter) -> Conflict:
         """The refusal of a report that is late, or about an attempt that another one has followed."""
@@ -232,10 +232,10 @@ class Callbacks:
         return Conflict(say("Attempt {number} of this run has ended. Nothing was changed; stop its work", number=attempt.number))
 
 
-def _standing(found: Reported) -> Standing:
-    deferral = found.attempt.deferral if found.attempt else None
+def _standing(reported: Reported) -> Standing:
+    deferral = reported.attempt.deferral if reported.attempt else None
     return Standing(
-        status=CANCELLING if found.cancelling and found.holds else found.status,
+        status=CANCELLING if reported.cancelling and reported.holds else reported.status,
         deadline=deferral.deadline if deferral else None,
         heartbeat_seconds=deferral.heartbeat_seconds if deferral else None,
     )

@@ -199,11 +199,11 @@ def _split(endpoint: Any) -> tuple[str, str] | None:
 
 
 def _address_errors(body: Mapping[str, Any]) -> Iterator[FieldError]:
-    one, other = body.get("serviceName"), body.get("service")
-    if one is None and other is None:
+    with_url, with_endpoint = body.get("serviceName"), body.get("service")  # the names of both address forms
+    if with_url is None and with_endpoint is None:
         yield FieldError("/serviceName", "is required")
-    if isinstance(one, str) and isinstance(other, str) and one != other:
-        yield FieldError("/service", say("must be the same as serviceName, which is {name!r}", name=one))
+    if isinstance(with_url, str) and isinstance(with_endpoint, str) and with_url != with_endpoint:
+        yield FieldError("/service", say("must be the same as serviceName, which is {name!r}", name=with_url))
     address = body.get("serviceUrl")
     words = calls.address_problem(address) if isinstance(address, str) and address.startswith(("http://", "https://")) else None
     if words is not None:

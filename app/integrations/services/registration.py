@@ -206,8 +206,8 @@ class ServiceRegistration:
             declaration, wrong = read_manifest_job(service, item)
             if declaration is not None:
                 read.append(declaration)
-                one, wrong = self._declared(actor, declaration, digest_of(item, may_enable=_may_enable(actor)))
-                declared += [] if one is None else [one]
+                job, wrong = self._declared(actor, declaration, digest_of(item, may_enable=_may_enable(actor)))
+                declared += [] if job is None else [job]
             errors += [error.below(prefix) for error in wrong]
         errors += _repeated(bodies, prefixes)
         address = sound(body, errors).get("address")

@@ -110,7 +110,7 @@ def load_job_page(services: Services, actor: Actor, job_id: str, *, page: int = 
 def _drifts(job: Job) -> list[dict[str, Any]]:
     """Returns the fields of which an admin and the code want different values by now, in words."""
     registered = job.registered
-    found = drift(registered.declared, registered.overrides) if registered else []
+    drifted = drift(registered.declared, registered.overrides) if registered else []
     return [
         {
             "field": item.field,
@@ -119,7 +119,7 @@ def _drifts(job: Job) -> list[dict[str, Any]]:
             "by": item.by,
             "at": item.at,
         }
-        for item in found
+        for item in drifted
     ]
 
 

@@ -288,4 +288,6 @@ def test_the_form_can_be_filled_by_keyboard_alone(visitor_js: Watched, service: 
 def test_the_api_page_draws_the_description(visitor_js: Watched, service: Service) -> None:
     page = visitor_js.page
     page.goto(f"{service.address}/api/docs")
-    expect(page.locator(".opblock-summary-path").nth(15)).to_be_visible()
+    expect(page.locator(".opblock-summary-path").first).to_be_visible()
+    page.get_by_placeholder("Filter by tag or path").fill("Health")  # of a long list only what is in sight is drawn
+    expect(page.locator(".opblock-summary-path", has_text="/ready")).to_be_visible()

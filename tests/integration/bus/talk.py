@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import nats
 from nats.js.api import DeliverPolicy
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,12 @@ class Answered:
     status: int
     body: Any
     headers: dict[str, str]
+
+
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """Runs it in a thread of its own: that of the tests may have a loop that runs, which is Playwright's."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 class Talk:
@@ -35,7 +45,7 @@ class Talk:
             finally:
                 await client.close()
 
-        answer = asyncio.run(ask())
+        answer = finished(ask())
         answered = dict(answer.headers or {})
         return Answered(int(answered["Jobwright-Status"]), json.loads(answer.data), answered)
 
@@ -58,4 +68,4 @@ class Talk:
             finally:
                 await client.close()
 
-        return [(json.loads(message.data), message) for message in asyncio.run(read())]
+        return [(json.loads(message.data), message) for message in finished(read())]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from app.accounts.model import Scope
 from tests.commands import Forked, jobwright
 
 T = TypeVar("T")
@@ -133,12 +134,13 @@ class Service:
         """What another command says, run beside it."""
         return jobwright(self.environment, *words, check=True).stdout.strip()
 
-    def token(self, email: str = ADMIN) -> str:
-        return self.command("token", "create", "--user", email, "--name", "test")
+    def token(self, email: str = ADMIN, *, scopes: Sequence[str] = ()) -> str:
+        """Returns a new token; without `scopes`, one with the usual scopes of the owner."""
+        return self.command("token", "create", "--user", email, "--name", "test", *(word for name in scopes for word in ("--scope", name)))
 
     def api(self) -> httpx.Client:
-        """A REST client of the super-admin, whose token is made once."""
-        self._token = self._token or self.token()
+        """A REST client of the super-admin, whose token is made once and has all scopes."""
+        self._token = self._token or self.token(scopes=[scope.value for scope in Scope])
         return self.client(self._token)
 
     def client(self, token: str) -> httpx.Client:

@@ -44,7 +44,10 @@ LOGS: dict[str, Any] = {
                 "type": "object",
                 "required": ["message"],
                 "properties": {
-                    "level": {"type": "string", "enum": [*LEVELS, *(level.lower() for level in LEVELS)], "default": "INFO"},
+                    "level": {
+                        "anyOf": [{"enum": list(LEVELS)}, {"enum": [level.lower() for level in LEVELS], "description": "The same"}],
+                        "default": "INFO",
+                    },
                     "message": {**_TEXT, "maxLength": LONGEST_LINE},
                     "time": {"type": "string", "format": "date-time"},
                 },

@@ -15,6 +15,7 @@ from app.errors import FieldError, ValidationFailed
 from app.jobs.reading import body_validator
 from app.validation import SchemaValidator, strict_json
 from app.validation.together import beside
+from app.validation.whole import as_whole
 
 MAX_DEPTH = 64  # levels of JSON
 MAX_BODY_BYTES = 2_000_000
@@ -40,8 +41,9 @@ class BodyMixin:
     ) -> Callable[[View], View]:
         """Decorates a view that takes a JSON body, which it gets as the keyword argument `body`.
 
-        The OpenAPI document shows `schema`. A body that does not satisfy it is answered with one problem document (422) that has a JSON
-        Pointer for each error. A body that is not strict JSON is answered with 400, one of another content type with 415.
+        The OpenAPI document shows `schema`, by which numbers such as 5.0 become whole numbers. A body that does not satisfy it is answered
+        with one problem document (422) that has a JSON Pointer for each error. A body that is not strict JSON is answered with 400, one of
+        another content type with 415.
 
         required: without it, an empty body counts as `{}`.
         validate: False where the service that the view calls validates the body itself, because it knows more than the schema does and
@@ -55,7 +57,7 @@ class BodyMixin:
         def decorate(view: View) -> View:
             @wraps(view)
             def with_body(*args: Any, **kwargs: Any) -> Any:
-                value = read_json(request, required=required, media_types=media_types)
+                value = as_whole(schema, read_json(request, required=required, media_types=media_types))
                 if validator is not None:
                     check(value, validator, further_errors)
                 return view(*args, body=value, **kwargs)

@@ -41,7 +41,8 @@ def last(services: Services, job: Job) -> Any:
 @pytest.mark.parametrize("proof", ["secret", "standard", "github"])
 def test_an_address_is_created_used_and_deleted_by_rest(api: Api, app: Flask, job: Job, services: Services, proof: str) -> None:
     path = f"{JOBS}/{job.id}/inbound"
-    created = api("POST", path, {"name": " Shop ", "proof": proof, "parameters": {"seconds": "{{ payload.seconds }}"}})
+    limits = {"rate_per_minute": 60.0, "max_bytes": 1_000.0}  # a client may write whole numbers so
+    created = api("POST", path, {"name": " Shop ", "proof": proof, "parameters": {"seconds": "{{ payload.seconds }}"}, **limits})
     assert (created.status_code, created.headers["ETag"]) == (201, '"1"')
     answer = created.get_json()
     assert answer["url"].startswith("http://localhost/api/inbound/jwi_")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from app import instants
 from app.clock import Clock
 from app.config import Settings
 from app.connections.service import Connections
@@ -115,13 +116,14 @@ class Callbacks:
     def log(self, reporter: Reporter, body: Mapping[str, Any]) -> Standing:
         """Lines of the log: {first, lines: [{level, message, time}]}. Lines that were reported before are left out."""
         attempt, first, lines = reporter.attempt, body["first"], body["lines"]
+        times = self._times_of(lines)
         standing = self._renewed(reporter, None)
         while True:
             before = self._deferrals.logged(attempt)
             if before is None:
                 raise self._refusal(reporter)
             skip = max(0, before.lines + 1 - first)
-            new, size = self._admitted(lines[skip:], before)
+            new, size = self._admitted(lines[skip:], times[skip:], before)
             if new:
                 self._logs.put(chunk(attempt.execution_id, attempt.number, FIRST_CHUNK + first + skip, new))
             after = Logged(lines=max(before.lines, first + len(lines) - 1), bytes=before.bytes + size)
@@ -200,23 +202,32 @@ class Callbacks:
         if errors:
             raise ValidationFailed(errors)
 
-    def _admitted(self, lines: Sequence[Mapping[str, Any]], before: Logged) -> tuple[list[dict[str, Any]], int]:
+    def _admitted(self, lines: Sequence[Mapping[str, Any]], times: Sequence[datetime], before: Logged) -> tuple[list[dict[str, Any]], int]:
         """The lines that the attempt's log has room for, and their bytes. The line that exceeds the limit is kept and says so."""
         most, used, admitted = self._settings.job_log_bytes, before.bytes, list[dict[str, Any]]()
-        for line in lines:
+        for line, time in zip(lines, times, strict=True):
             if used > most:
                 break
             message = whole_text(line["message"])
             used += len(message) + LINE_BYTES
-            admitted.append({"timestamp": self._time_of(line), "level": line.get("level", "INFO").upper(), "message": message})
+            admitted.append({"timestamp": time, "level": line.get("level", "INFO").upper(), "message": message})
             if used > most:
                 full = f"The log is full ({most:,} bytes, JOBWRIGHT_JOB_LOG_BYTES); the rest is dropped"
                 admitted.append({"timestamp": self._clock.now(), "level": "WARNING", "message": full})
         return admitted, used - before.bytes
 
-    def _time_of(self, line: Mapping[str, Any]) -> datetime:
-        """When a line was logged, by the clock of the service; now if it does not say."""
-        return datetime.fromisoformat(line["time"]) if "time" in line else self._clock.now()
+    def _times_of(self, lines: Sequence[Mapping[str, Any]]) -> list[datetime]:
+        """When each line was logged, by the clock of the service; now if it does not say. Raises ValidationFailed for a time that cannot be
+        kept, such as a leap second."""
+        now, times, errors = self._clock.now(), list[datetime](), list[FieldError]()
+        for index, line in enumerate(lines):
+            try:
+                times.append(instants.parse(line["time"]) if "time" in line else now)
+            except instants.InstantRefused as refused:
+                errors.append(FieldError(f"/lines/{index}/time", str(refused)))
+        if errors:
+            raise ValidationFailed(errors)
+        return times
 
     def _look_up(self, reporter: Reporter) -> Reported:
         attempt = reporter.attempt

@@ -95,6 +95,22 @@ def test_progress_and_lines_are_shown_and_lines_are_kept_once(house: House) -> N
     assert house.lines(attempt) == ["one", "two", "three"]
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-12-31T23:59:60Z", "2026-01-01T00:00:00"])
+def test_a_line_whose_time_cannot_be_kept_is_named(house: House, time: str) -> None:
+    attempt, token = house.accepted()
+    answer = house.report(token, "logs", {"first": 1, "lines": [{"message": "one"}, {"message": "two", "time": time}]})
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.json["errors"]] == ["/lines/1/time"]
+    assert house.lines(attempt) == []
+
+
+def test_small_letters_in_a_time_and_a_fraction_of_zero_in_a_number_are_taken(house: House) -> None:
+    attempt, token = house.accepted()
+    line = {"message": "one", "time": "2026-03-02t12:00:01.5z"}
+    assert house.report(token, "logs", {"first": 1.0, "lines": [line]}).status_code == 200
+    assert house.lines(attempt) == ["one"]
+
+
 def test_a_log_that_is_full_says_so_and_takes_no_more(house: House, services: Services, store: Store) -> None:
     attempt, token = house.accepted()
     callbacks = services.callbacks

@@ -49,6 +49,7 @@ def build_integrations(ground: Ground, materials: Materials, jobs: Jobs, executi
         rules=materials.triggers,
         forget=executions.services.runs.forget_job,
         audit=audit,
+        events=ground.events,
         clock=clock,
         settings=settings,
     )

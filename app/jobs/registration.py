@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from app.accounts.permissions import May, require
@@ -22,6 +23,8 @@ from app.jobs.registry_store import RegistryStore
 from app.jobs.rules import ScheduleRules
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
+from app.outbox.event_store import Events
+from app.outbox.events import JobChanged
 from templates_lib.messages import say
 
 ORIGIN = "service"
@@ -80,9 +83,11 @@ class Registrations:
         rules: ScheduleRules,
         forget: Callable[[str], None],
         audit: AuditTrail,
+        events: Events,
         clock: Clock,
         settings: Settings,
     ) -> None:
+        self._events = events
         self._store, self._registry, self._catalogue, self._dependencies, self._gate = store, registry, catalogue, dependencies, gate
         self._rules, self._forget, self._audit, self._clock, self._settings = rules, forget, audit, clock, settings
 
@@ -196,7 +201,10 @@ class Registrations:
         self._gate.check(actor, first, Operation.CREATE)  # all have the same template
         most, of_creator = self._settings.max_jobs, self._settings.max_jobs_per_creator
         targets = [Target(job.id, name, field_diff({}, mask(to_plain(job.definition)))) for name, job in jobs.items()]
-        with self._audit.batch(actor, "job.create", kind="job", targets=targets) as failed:
+        with ExitStack() as around:
+            for job in jobs.values():
+                around.enter_context(self._events.around(JobChanged(at=job.created_at, job_id=job.id, change="created")))
+            failed = around.enter_context(self._audit.batch(actor, "job.create", kind="job", targets=targets))
             added = self._store.add_all(list(jobs.values()), max_jobs=most, max_per_creator=of_creator)
             for job in jobs.values():
                 if job.id not in added:
@@ -239,7 +247,9 @@ class Registrations:
         wanted = replace(after, version=before.version + 1, updated_by=actor.email, updated_at=now, paused=None, next_run_at=due)
         most, of_creator = self._settings.max_jobs, self._settings.max_jobs_per_creator
         target = Target(before.id, before.definition.name, field_diff({}, mask(to_plain(wanted.definition))))
-        with self._audit.batch(actor, "job.undelete", kind="job", targets=[target]) as failed:
+        changed = ("group",) if wanted.definition.group != before.definition.group else ()
+        event = JobChanged(at=now, job_id=before.id, changed=changed, change="restored", version=before.version)
+        with self._events.around(event), self._audit.batch(actor, "job.undelete", kind="job", targets=[target]) as failed:
             returned = self._store.bring_back(before, wanted, max_jobs=most, max_per_creator=of_creator)
             if not returned:
                 failed(before.id)

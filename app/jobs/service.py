@@ -329,7 +329,8 @@ class JobRegistry:
     def retire(self, actor: Actor, job: Job) -> None:
         """Deletes a registered job at the word of its service. The caller has checked the rights, and that no job depends on this one.
         Raises StaleVersion if a person was quicker."""
-        with self._audit.action(actor, "job.retire", kind="job", target_id=job.id, name=job.definition.name):
+        action = self._audit.action(actor, "job.retire", kind="job", target_id=job.id, name=job.definition.name)
+        with self._events.around(self._event(job, "deleted")), action:
             self._access.write(job, lambda current: self._retire(actor, current))
 
     # -- steps ----------------------------------------------------------------------------------------------------

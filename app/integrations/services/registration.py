@@ -137,6 +137,8 @@ class ServiceRegistration:
         unchanged = dict[str, list[str]]()
         for index in same:
             unchanged.setdefault(str(service_named_in(bodies[index])), []).append(bodies[index]["name"])
+        for known in self._store.of(unchanged).values():
+            self._refuse_other_owner(actor, known)
         outcomes = []
         for service in dict.fromkeys([*by_service, *unchanged]):
             indexes = by_service.get(service, [])
@@ -160,9 +162,10 @@ class ServiceRegistration:
         digest = digest_of(body, may_enable=_may_enable(actor))
         if known is not None and present is not None and present.digest == digest and known.applying is None:
             self._refuse_other_owner(actor, known)
-            self._note_life(known)
             names = tuple(sorted(job["name"] for job in body["jobs"]))
-            return Outcome(service=service, applied=Applied(unchanged=names), manifest=present)
+            if self._has_all(service, names):
+                self._note_life(known)
+                return Outcome(service=service, applied=Applied(unchanged=names), manifest=present)
         read, declared, errors = self._read_manifest(actor, service, body)
         if errors:
             raise ValidationFailed(errors)
@@ -195,6 +198,12 @@ class ServiceRegistration:
         }
         stored = self._jobs.digests([*names.values()]) if names else {}
         return {index for index, name in names.items() if stored.get(name) == (service_named_in(bodies[index]), digests[index])}
+
+    def _has_all(self, service: str, names: Sequence[str]) -> bool:
+        """Returns whether all jobs of an unchanged manifest are in the registry. Those that a person has deleted or that the service has
+        answered 410 for are not, and return as the manifest declares them."""
+        present = {name for name, (owner, digest) in self._jobs.digests(names).items() if owner == service and digest}
+        return present.issuperset(names)
 
     def _read_manifest(self, actor: Actor, service: str, body: Any) -> tuple[list[Declaration], list[Declared], list[FieldError]]:
         errors = beside(MANIFESTS.errors(body), unseen_in(body, "version", "displayName"))
@@ -356,7 +365,8 @@ class ServiceRegistration:
                 updated_by=actor.email,
                 updated_at=now,
             )
-            self._store.add(fresh)
+            if not self._store.add(fresh):  # another process was quicker, perhaps for another account
+                self._refuse_foreign(actor, service, {})
         return key
 
     def _apply(

@@ -130,6 +130,20 @@ def test_changes_of_jobs_are_told(node: Node, store: Store, bus_services: Servic
         assert "parameters" not in event["data"]
 
 
+def test_what_becomes_of_registered_jobs_is_told(node: Node, store: Store, bus_services: Services, boss: Actor, talk: Talk) -> None:
+    registered = {"name": "digest", "cronExpression": "0 9 * * 1"}
+    manifest = {"version": "1", "address": "https://mail.example.com", "jobs": [registered]}
+    for version, jobs in enumerate(([registered], [], [{**registered, "group": "mail"}])):
+        bus_services.registration.put_manifest(boss, "mail", {**manifest, "version": f"{version}", "jobs": jobs})
+    (job,) = bus_services.registrations.of_service("mail")
+    eventually(lambda: settled(store))
+    events = talk.events(job.id)
+    assert sorted(kinds(events)) == ["job.created", "job.deleted", "job.restored"]
+    assert next(event for event in events if event["type"] == "jobwright.job.restored")["data"]["changed"] == ["group"]
+    for event in events:
+        SCHEMAS[event["type"]].validate(event["data"])
+
+
 def test_a_refused_change_is_no_event(node: Node, store: Store, bus_services: Services, boss: Actor, talk: Talk) -> None:
     job, _ = bus_services.jobs.create(boss, {"name": "a", "template_type": "noop"})
     with pytest.raises(JobwrightError):

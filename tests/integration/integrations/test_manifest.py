@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.audit.model import Actor
+from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.factory import Store
 from app.jobs.model import Job
@@ -249,3 +249,42 @@ def test_a_handler_that_is_gone_is_retired(bot_api: Api, services: Services) -> 
     bot_api("PUT", MANIFEST, manifest(job("a"), job("b")))
     services.registered.handler_gone(jobs_of(services)["a"])
     assert sorted(jobs_of(services)) == ["b"]
+
+
+@pytest.mark.parametrize("gone", ["answered 410", "deleted by a person"])
+def test_the_same_manifest_brings_back_a_job_that_is_gone(bot_api: Api, api: Api, services: Services, gone: str) -> None:
+    body = manifest(job("a"), job("b"))
+    bot_api("PUT", MANIFEST, body)
+    lost = jobs_of(services)["a"]
+    if gone == "answered 410":
+        services.registered.handler_gone(lost)
+    else:
+        assert api("DELETE", f"/api/admin/scheduler-jobs/{lost.id}").status_code == 200
+    again = bot_api("PUT", MANIFEST, body).json
+    assert [again["updated"], again["unchanged"]] == [["a"], ["b"]]
+    assert jobs_of(services)["a"].id == lost.id
+
+
+def test_the_same_manifest_enables_a_gone_job_again_on_which_another_depends(bot_api: Api, api: Api, services: Services) -> None:
+    body = manifest(job("a"))
+    bot_api("PUT", MANIFEST, body)
+    needed = jobs_of(services)["a"]
+    after = {"name": "after", "template_type": "noop", "depends_on": [{"job": "a"}]}
+    assert api("POST", "/api/admin/scheduler-jobs", after).status_code == 201
+    services.registered.handler_gone(needed)
+    assert bot_api("PUT", MANIFEST, body).json["updated"] == ["a"]
+    back = jobs_of(services)["a"].registered
+    assert back is not None
+    assert back.retired_at is None
+
+
+WHOLE: list[dict[str, Any]] = [{"priority": 5.0}, {"maxRetries": 2.0}, {"heartbeatSeconds": 60.0}, {"config": {"share": 5.0}}]
+
+
+@pytest.mark.parametrize("members", WHOLE)
+def test_a_whole_number_with_a_fraction_of_zero_is_a_whole_number(bot_api: Api, services: Services, members: dict[str, Any]) -> None:
+    assert bot_api("PUT", MANIFEST, manifest(job("a", **members), ttlSeconds=60.0)).status_code == 200
+    assert bot_api("POST", HEARTBEAT, {"instance": "one", "running": 3.0}).status_code == 200
+    assert not jobs_of(services)["a"].damaged
+    service = services.registered.get(SYSTEM, "email-service").service
+    assert (service.damaged, service.ttl_seconds, service.instances[0].running) == ("", 60, 3)

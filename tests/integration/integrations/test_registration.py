@@ -14,6 +14,8 @@ from app.factory import Store
 from app.integrations.callbacks.breaker import Breaker
 from app.integrations.callbacks.endpoint import LastCall
 from app.integrations.callbacks.endpoint_store import EndpointStore
+from app.integrations.services.model import Service
+from app.integrations.services.store import ServiceStore
 from app.jobs.model import Job
 from app.services import Services
 from tests.conftest import Api, app_of
@@ -288,13 +290,32 @@ def test_a_service_belongs_to_the_account_that_registered_it(bot_api: Api, api: 
     bot_api("POST", REGISTER, BY_URL)
     account(services, "other@example.com")
     other = Api(app_of(services), services.tokens.create(SYSTEM, email="other@example.com", name="t", scopes=[Scope.SERVICES]))
-    refused = other("POST", REGISTER, {**BY_URL, "description": "taken over"})
-    assert refused.status_code == 403
-    assert "bot@example.com" in refused.json["detail"]
+    for body in ({**BY_URL, "description": "taken over"}, BY_URL):
+        refused = other("POST", REGISTER, body)
+        assert refused.status_code == 403
+        assert "bot@example.com" in refused.json["detail"]
     assert api("PUT", "/api/services/email-service", {"owner": "nobody@example.com"}).status_code == 422
     assert api("PUT", "/api/services/email-service", {"owner": "other@example.com"}).json["owner"] == "other@example.com"
     assert other("POST", REGISTER, {**BY_URL, "description": "handed over"}).json["updated"] == [BY_URL["name"]]
     assert bot_api("POST", REGISTER, BY_URL).status_code == 403
+
+
+def test_of_two_accounts_that_register_a_service_at_once_one_has_it(
+    bot_api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account(services, "other@example.com")
+    other = Api(app_of(services), services.tokens.create(SYSTEM, email="other@example.com", name="t", scopes=[Scope.SERVICES]))
+    add, answers = ServiceStore.add, []
+
+    def add_later(self: ServiceStore, service: Service) -> bool:
+        if service.created_by == "other@example.com":
+            answers.append(bot_api("POST", REGISTER, BY_URL))
+        return add(self, service)
+
+    monkeypatch.setattr(ServiceStore, "add", add_later)
+    assert other("POST", REGISTER, {**BY_URL, "name": "of-the-other"}).status_code == 403
+    assert [answer.status_code for answer in answers] == [200]
+    assert [job.definition.name for job in services.registrations.of_service("email-service")] == [BY_URL["name"]]
 
 
 @pytest.mark.parametrize("scopes", [[Scope.READ, Scope.WRITE, Scope.RUN], [Scope.ENABLE]])

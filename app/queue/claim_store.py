@@ -227,9 +227,10 @@ class ClaimStore:
         the same job: each would find the same."""
         self._executions.update_one(updates.held(attempt), updates.postponed(attempt, reason, until, now))
         if reason is not Reason.SERVICE_BUSY:  # such a service has room again at any moment
-            waiting = {"job_id": attempt.job_id, "status": Status.QUEUED.value, "queue_rank": {"$exists": True}}
+            waiting = {"job_id": attempt.job_id, "live": True, "status": Status.QUEUED.value, "queue_rank": {"$exists": True}}
             sooner = {"available_at": {"$lt": until}, "waits_for": {"$exists": False}}
-            self._executions.update_many({**waiting, **sooner}, {"$set": {"available_at": until, "reason": reason.value}})
+            put_off = {"$set": {"available_at": until, "reason": reason.value}}
+            self._executions.update_many({**waiting, **sooner}, put_off, hint="live")  # without a hint, all runs that the job ever had
 
     def defer(self, attempt: Attempt, deferral: Deferral, began_at: datetime, *, now: datetime) -> bool:
         """Another program goes on with an attempt: the execution runs on, in its slots, under a lease that the reports of that program

@@ -20,6 +20,7 @@ from app.queue.slots import RunBounds
 from app.queue.start_limits import limit_of
 
 CALLBACK_OWNER = "callback"  # of the lease of an attempt that another program goes on with
+WAITS = [Reason.NO_INSTANCE.value, Reason.CIRCUIT_OPEN.value, Reason.SERVICE_BUSY.value]  # the reasons of runs that are put off
 SMALL_RESULT = 4_000  # bytes; larger results are written one by one, as a command has room for 16 MB
 
 
@@ -93,7 +94,7 @@ def takes(
                         "last_token": token + 1,
                         "started_at": {"$ifNull": ["$started_at", now]},
                         "execution_host": {"$literal": host},
-                        "reason": {"$cond": [{"$ifNull": ["$postponed", False]}, None, "$reason"]},  # it waits no longer
+                        "reason": {"$cond": [{"$in": ["$reason", WAITS]}, None, "$reason"]},  # it waits no longer
                         "progress": None,
                         "attempts": {"$concatArrays": ["$attempts", [attempt]]},
                         **owes,

@@ -249,6 +249,30 @@ def test_the_other_runs_of_the_job_are_put_off_as_well_unless_there_may_be_room_
     as_well = reason is not Reason.SERVICE_BUSY
     assert {waits[run.id] for run in runs} == {(until, reason.value) if as_well else (now, None)}
     assert (waits[later.id], waits[foreign.id]) == ((later.available_at, None), (now, None))
+    house.clock.advance(31)
+    taken = house.queue.worker().claim_due(now=house.clock.now(), limit=10)
+    assert {item.execution_id for item in taken} & {run.id for run in runs}
+    assert {house.row(item)["reason"] for item in taken} == {None}  # they wait no longer
+
+
+def test_putting_runs_off_reads_neither_ended_runs_nor_those_of_other_jobs(house: House) -> None:
+    job, other, now = house.job(name="job", **MANY), house.job(name="other", **MANY), house.clock.now()
+    database = house.queue.database
+    enqueue(house.queue, job, house.clock)
+    attempt = claim(house.queue, house.clock)[0]
+    house.queue.queue.add([new_execution(job, now=now) for _ in range(200)])
+    house.queue.queue.drop_queued(job.id, now=now)
+    house.queue.queue.add([new_execution(other, now=now) for _ in range(200)])
+    house.queue.queue.add([new_execution(job, now=now)])
+    database.command("profile", 2)
+    try:
+        house.queue.claims.postpone(attempt, Reason.NO_INSTANCE, now + timedelta(seconds=5), now=now)
+        updates = list(database["system.profile"].find({"op": "update", "ns": f"{database.name}.job_executions"}))
+    finally:
+        database.command("profile", 0)
+        database.drop_collection("system.profile")
+    assert len(updates) == 2
+    assert max(update["docsExamined"] for update in updates) <= 5
 
 
 def test_the_runs_of_jobs_that_are_to_wait_are_left_in_the_queue(house: House) -> None:

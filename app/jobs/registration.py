@@ -7,19 +7,20 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from app.accounts.permissions import May, require
+from app.accounts.permissions import May, require, sees_group
 from app.audit.model import Actor, Target, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
 from app.connections.vault import mask
-from app.errors import Conflict, NotFound, StaleVersion, ValidationFailed
+from app.errors import Conflict, FieldError, NotFound, StaleVersion, ValidationFailed
 from app.jobs.dependencies import Dependencies
 from app.jobs.gate import ApprovalGate, Operation
 from app.jobs.layers import definition_of
-from app.jobs.model import Job, JobDefinition, to_plain
+from app.jobs.model import Job, JobDefinition, job_document, to_plain
 from app.jobs.registered import Registered, settled, value_at
 from app.jobs.registry_store import RegistryStore
+from app.jobs.revisions import difference
 from app.jobs.rules import ScheduleRules
 from app.jobs.service import JobRegistry
 from app.jobtemplates.catalogue import Catalogue
@@ -146,8 +147,8 @@ class Registrations:
 
     def settle(self, actor: Actor, job_id: str, field: str, *, keep: bool, version: int | None = None) -> Job:
         """Decides about a value that an admin has put in place of the declared one: with `keep` it stays, also where the code has changed
-        the field since; without it the declared value applies again. Raises NotFound, StaleVersion, Forbidden, ValidationFailed; Conflict
-        if there is no such value."""
+        the field since; without it the declared value applies again. Raises NotFound, StaleVersion, Forbidden, ValidationFailed,
+        ApprovalNeeded; Conflict if there is no such value."""
         require(actor, May.CHANGE_JOBS)
         job = self._registry.visible(actor, job_id, version=version)
         registered = job.registered
@@ -156,10 +157,15 @@ class Registrations:
         decided = settled(registered.declared, registered.overrides, field, keep=keep, by=actor.email, at=self._clock.now())
         wanted = replace(job, registered=replace(registered, overrides=decided))
         wanted = replace(wanted, definition=definition_of(wanted.registered or registered))
+        errors = []
         if wanted.definition.schedule != job.definition.schedule:
-            errors = self._rules.check(wanted.definition.schedule, self._clock.now())
-            if errors:
-                raise ValidationFailed(errors)
+            errors += self._rules.check(wanted.definition.schedule, self._clock.now())
+        if not sees_group(actor, wanted.definition.group):
+            errors.append(FieldError("/group", say("must be one of your groups: {known}", known=", ".join(sorted(actor.groups or ())))))
+        if errors:
+            raise ValidationFailed(errors)
+        if wanted.definition != job.definition:
+            self._gate.check(actor, wanted, Operation.UPDATE, diff=difference(job, wanted), payload={"job": job_document(wanted)})
         return self._registry.put_version(actor, wanted, version=job.version, action="job.settle")
 
     # -- steps ----------------------------------------------------------------------------------------------------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from app.audit.model import Actor
+from app.errors import ValidationFailed
 from app.jobs.model import Job
 from app.services import Services
 from tests.conftest import Api
@@ -119,6 +121,33 @@ def test_drift_is_shown_and_either_side_can_be_chosen(
     assert settled.json["job"]["schedule"]["expression"] == expression
     assert settled.json["job"]["registered"]["drift"] == []
     assert bool(settled.json["job"]["registered"]["overrides"]) is keep
+
+
+def test_the_declared_value_waits_for_approval_where_a_destructive_job_follows(
+    api: Api, admin_api: Api, bot_api: Api, services: Services, super_admin: Actor, job: Job
+) -> None:
+    api("PUT", f"{JOBS}/{job.id}", {"priority": 2})
+    destroys = {"name": "destroys", "template_type": "misbehave", "parameters": {"how": "raise"}, "depends_on": [{"job": job.id}]}
+    services.jobs.create(super_admin, destroys)
+    settle = f"{JOBS}/{job.id}/overrides"
+    assert admin_api("PUT", settle, {"field": "/priority", "keep": True}).status_code == 200
+    asked = admin_api("PUT", settle, {"field": "/priority", "keep": False})
+    assert asked.status_code == 202
+    assert registered(services, NAME).definition.priority == 2
+    assert api("POST", f"/api/admin/approvals/{asked.json['approval']['_id']}/approve").status_code == 200
+    after = registered(services, NAME)
+    assert after.registered is not None
+    assert (after.definition.priority, after.registered.overrides) == (5, ())
+
+
+def test_a_job_is_not_settled_into_a_group_that_the_admin_does_not_see(
+    api: Api, bot_api: Api, services: Services, admin: Actor, job: Job
+) -> None:
+    api("PUT", f"{JOBS}/{job.id}", {"group": "mine"})
+    with pytest.raises(ValidationFailed) as refused:
+        services.registrations.settle(replace(admin, groups=frozenset({"mine"})), job.id, "/group", keep=False)
+    assert [error.pointer for error in refused.value.errors] == ["/group"]
+    assert registered(services, NAME).definition.group == "mine"
 
 
 def test_a_field_without_an_override_cannot_be_settled(api: Api, job: Job) -> None:

@@ -234,9 +234,11 @@ class ClaimStore:
 
     def defer(self, attempt: Attempt, deferral: Deferral, began_at: datetime, *, now: datetime) -> bool:
         """Another program goes on with an attempt: the execution runs on, in its slots, under a lease that the reports of that program
-        renew. False where the attempt is not held any more: it was reported ended before its process was, or its claim has gone."""
+        renew. False where the attempt is not held any more, as it was reported ended before its process was, or its claim has gone; and
+        where this is written already, so that a second try takes back no extension."""
         update = updates.deferred(attempt, deferral, began_at, now)
-        return self._executions.update_one(updates.held(attempt), update).matched_count == 1
+        not_yet = {**updates.held(attempt), "callback.token": {"$ne": attempt.token}}
+        return self._executions.update_one(not_yet, update).matched_count == 1
 
     def drop_claimed(self, attempts: Sequence[Attempt], *, now: datetime) -> None:
         """Claimed runs of jobs that were deleted before the claim are skipped, as if they had not been claimed."""

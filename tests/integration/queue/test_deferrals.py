@@ -126,6 +126,17 @@ def test_a_deadline_ends_it_and_can_be_moved(house: House) -> None:
     assert not {"callback", "lease", "slots", "live"} & row.keys()
 
 
+def test_a_deferral_that_is_written_twice_takes_back_no_extension(house: House) -> None:
+    attempt = house.deferred(timeout_seconds=600)
+    later = attempt.started_at + timedelta(seconds=3000)
+    assert house.deferrals.extend(attempt, later) == later
+    house.clock.advance(10)
+    assert not house.defer(attempt)  # the answer to the first write was lost
+    assert house.row(attempt)["callback"]["deadline"] == later
+    house.clock.advance(51)
+    assert house.sweeper.tick() == 1  # nor is silence forgotten
+
+
 def test_a_cancel_is_carried_out_without_a_process(house: House) -> None:
     attempt, other = house.deferred(name="a"), house.deferred(name="b", heartbeat=10)
     assert house.queue.queue.ask_cancel(attempt.execution_id, by="u", now=house.clock.now()) is not None

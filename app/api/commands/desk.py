@@ -117,7 +117,8 @@ def _job_id(rest: httpx.Client, named: str, headers: Mapping[str, str]) -> tuple
 
 
 def _request_headers(message: Mapping[str, Any], headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers of the request: what the message says comes before what its headers say."""
+    """The headers of the request: what the message says comes before what its headers say. Raises BadRequest for what no header can
+    have."""
     given = {name: value for wanted in TAKEN_OVER for name, value in headers.items() if name.lower() == wanted.lower()}
     if "token" in message:
         given = {name: value for name, value in given.items() if name.lower() != "authorization"}
@@ -127,6 +128,9 @@ def _request_headers(message: Mapping[str, Any], headers: Mapping[str, str]) -> 
         given["Idempotency-Key"] = message["idempotency_key"]
     if "version" in message:
         given["If-Match"] = f'"{message["version"]}"'
+    for name, value in given.items():
+        if not (value.isascii() and value.isprintable()):
+            raise BadRequest(f"{name} may have printable ASCII characters only")
     return given
 
 

@@ -151,6 +151,20 @@ def test_a_huge_message_is_refused(bus_services: Services) -> None:
     assert desk.answer("create", deep, {}).headers["Jobwright-Status"] == "400"
 
 
+@pytest.mark.parametrize(
+    ("message", "headers"),
+    [
+        ({"token": "\u00e9"}, {}),
+        ({}, {"Authorization": "Bearer \u00e9"}),
+        ({}, {"Idempotency-Key": "a\nb"}),
+        ({}, {"X-Request-ID": "\u4e00"}),
+    ],
+)
+def test_what_no_header_can_have_is_refused(bus_services: Services, message: dict[str, Any], headers: dict[str, str]) -> None:
+    answer = CommandDesk(lambda: create_api(bus_services)).answer("list", json.dumps(message).encode(), headers)
+    assert (answer.headers["Jobwright-Status"], "printable ASCII" in json.loads(answer.data)["detail"]) == ("400", True)
+
+
 def test_a_revoked_token_is_refused_and_no_token_is_written_anywhere(
     bus: Bus, bus_services: Services, store: Store, talk: Talk, token: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

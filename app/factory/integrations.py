@@ -18,7 +18,7 @@ from app.integrations.job_types.service import JobTypes
 from app.integrations.nats.command_connection import CommandConnection
 from app.integrations.services.registration import ServiceRegistration
 from app.integrations.services.service import RegisteredServices
-from app.jobs.registration import Registrations
+from app.jobs.registration import Records, Registrations
 from app.node.finisher import Finisher
 from app.queue.claims import Claimer, Claims
 from app.queue.updates import CALLBACK_OWNER
@@ -48,8 +48,7 @@ def build_integrations(ground: Ground, materials: Materials, jobs: Jobs, executi
         gate=jobs.services.gate,
         rules=materials.triggers,
         forget=executions.services.runs.forget_job,
-        audit=audit,
-        events=ground.events,
+        records=Records(audit=audit, events=ground.events),
         clock=clock,
         settings=settings,
     )

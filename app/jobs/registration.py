@@ -70,6 +70,14 @@ class Applied:
         return not (self.created or self.updated or self.retired)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """Where it is recorded what happens to jobs: for people, and for the handlers of events."""
+
+    audit: AuditTrail
+    events: Events
+
+
 class Registrations:
     """Writes registered jobs. A caller has read and checked what the service sent; only `settle` checks the actor's rights."""
 
@@ -83,14 +91,13 @@ class Registrations:
         gate: ApprovalGate,
         rules: ScheduleRules,
         forget: Callable[[str], None],
-        audit: AuditTrail,
-        events: Events,
+        records: Records,
         clock: Clock,
         settings: Settings,
     ) -> None:
-        self._events = events
+        self._audit, self._events = records.audit, records.events
         self._store, self._registry, self._catalogue, self._dependencies, self._gate = store, registry, catalogue, dependencies, gate
-        self._rules, self._forget, self._audit, self._clock, self._settings = rules, forget, audit, clock, settings
+        self._rules, self._forget, self._clock, self._settings = rules, forget, clock, settings
 
     # -- reading --------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ FLAGS = [
 
 ADA = "ada@example.com"  # an admin; ADMIN is a super-admin
 
-# Milliseconds by which each answer of the server comes later: what a page shows is there then before its scripts are.
+# Delays each answer of the server by so many milliseconds. A page is then visible for a while before its scripts listen.
 LATENCY_MS = int(os.environ.get("BROWSER_LATENCY_MS", "0"))
 PATIENCE_MS = int(PATIENCE_SECONDS * 1000)
 expect.set_options(timeout=PATIENCE_MS)
@@ -81,7 +81,7 @@ def signed_in(chromium: Browser, service: Service, email: str) -> StorageState:
 
 
 def slow_down(page: Page) -> None:
-    """Holds each answer back by LATENCY_MS, scripts that the browser knows too."""
+    """Delays each answer by LATENCY_MS, also scripts that the browser has in its cache."""
     if LATENCY_MS:
         session = page.context.new_cdp_session(page)
         session.send("Network.enable")

@@ -145,7 +145,7 @@ def test_keys_move_choose_and_lead_away_and_can_be_switched_off(ada: Watched, se
     page.wait_for_load_state()  # its scripts listen from then on
     page.keyboard.press("g")
     page.keyboard.press("c")
-    page.wait_for_url("**/calendar")  # and its scripts, as above
+    page.wait_for_url("**/calendar")  # waits for its scripts, too
     page.keyboard.press("w")
     page.wait_for_url("**/calendar?*view=week*")
     page.keyboard.press("?")

@@ -277,7 +277,7 @@ def test_what_is_done_while_the_server_draws_is_not_lost(visitor_js: Watched, se
     expect(at("/summer")).to_be_visible()  # a zone asks whether it has a summer time
 
 
-def test_the_focus_stays_on_the_button_that_one_went_on_to(visitor_js: Watched, service: Service) -> None:
+def test_the_focus_stays_on_the_button_that_somebody_moved_to(visitor_js: Watched, service: Service) -> None:
     page = visitor_js.page
     page.goto(f"{service.address}/templates/preview")
     at = lambda pointer, role="value": page.locator(f"[data-pointer='{pointer}'][data-role={role}]")

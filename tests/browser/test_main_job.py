@@ -229,7 +229,7 @@ def test_a_calendar_is_made_and_a_job_keeps_out_of_it(visitor: Watched, service:
     expect(page.get_by_role("link", name=f"Every day {suffix}")).to_be_visible()
     page.locator("summary[aria-label='Other ways to run the job']").click()
     page.get_by_role("link", name="Backfill").click()
-    page.wait_for_url("**/backfill")  # and its scripts: what is typed before them is not heard
+    page.wait_for_url("**/backfill")  # waits for its scripts, too: they do not hear what is typed before
     visitor.set("/from", "2026-01-01T00:00:00")
     visitor.set("/to", "2026-01-08T00:00:00")
     if not visitor.javascript:

@@ -144,8 +144,8 @@ function swapIn(form, page, before, name, action) {
   const changes = changedSince(before, form);
   const secrets = secretsOf(form);
   const top = window.scrollY;
-  const focused = document.activeElement; // one may have gone on to another button meanwhile
-  const [heldName, heldValue] = form.contains(focused) && focused.matches("button[value]") ? [focused.name, focused.value] : [name, action];
+  const focused = document.activeElement; // the person may have moved to another button while the server was drawing
+  const moved = form.contains(focused) && focused.matches("button[value]") && focused.value !== action;
   let filled = [];
   let shown = new Map();
   htmx.swap(form, page, { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 20 }, {
@@ -157,7 +157,8 @@ function swapIn(form, page, before, name, action) {
       shown = contents(fresh);
       touched.set(fresh, touched.get(form) || new Set());
       stay(top);
-      refocus(fresh, heldName, heldValue, heldValue === action);
+      if (moved) buttonOf(fresh, focused.name, focused.value)?.focus({ preventScroll: true });
+      refocus(fresh, name, action);
     },
     // What listens to a control is there once htmx has settled. The server has not seen what was filled in, nor has anything heard what was
     // typed since; what was told wrong before is told again.
@@ -308,15 +309,19 @@ function redraw(control) {
   draw(control.form.id, `${prefixOf(control)}.action`, `update ${name}`);
 }
 
-// htmx gives the focus back to what has an id. A button goes with its row: then the row that it added has it, or the button's heir.
-function refocus(form, name, action, pressed) {
+function buttonOf(form, name, value) {
+  return [...form.elements].find((control) => control.name === name && control.value === value && !control.disabled);
+}
+
+// htmx gives the focus back to an element with an id. Buttons have none: the focus goes to the row that a button added, or to the same button
+// of the new form. If that is gone, it goes to the button that adds rows, or to the list.
+function refocus(form, name, action) {
   if (document.activeElement && document.activeElement !== document.body) return;
   const [what, field] = action.split(" ");
-  const button = (value) => [...form.elements].find((one) => one.name === name && one.value === value && !one.disabled);
   const group = document.getElementById(field);
   const rows = group ? group.querySelectorAll(":scope > .rows > .row") : [];
-  const fresh = pressed && what === "add" && rows.length ? rows[rows.length - 1].querySelector("input:not([type=hidden]), select, textarea, button") : null;
-  (fresh || button(action) || button(`add ${field}`) || group)?.focus({ preventScroll: true });
+  const fresh = what === "add" && rows.length ? rows[rows.length - 1].querySelector("input:not([type=hidden]), select, textarea, button") : null;
+  (fresh || buttonOf(form, name, action) || buttonOf(form, name, `add ${field}`) || group)?.focus({ preventScroll: true });
 }
 
 // -- wrong or not: asked of the server as one leaves a field, shown only where one has been ----------------------------

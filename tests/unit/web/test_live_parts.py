@@ -33,6 +33,6 @@ def test_the_rule_finds_an_element_that_replaces_itself() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_no_element_aborts_its_own_question(page: Path) -> None:
-    """The last change waits for the answer before it: an aborted request is an error on the browser's console."""
+def test_no_element_aborts_its_own_request(page: Path) -> None:
+    """A change waits for the answer to the change before it: the browser's console reports an aborted request as an error."""
     assert "this:replace" not in page.read_text()

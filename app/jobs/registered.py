@@ -6,7 +6,7 @@ Definitions are plain here: the dicts, lists and scalars that `app.jobs.model.to
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -126,6 +126,20 @@ def overridden(declared: Plain, overrides: Iterable[Override], wanted: Plain, *,
         else:
             present[pointer] = Override(field=pointer, value=value, declared=standard, by=by, at=at)
     return tuple(present[pointer] for pointer in sorted(present))
+
+
+def held_back(before: Plain, declared: Plain, overrides: Iterable[Override], *, by: str, at: datetime) -> tuple[Override, ...]:
+    """Returns the overrides with which a new declaration changes no open field: what the code wants otherwise than `before` becomes drift.
+
+    An override of `by` that the code has come back to is dropped.
+    """
+    present = {override.field: override for override in overrides}
+    wanted = effective(before, present.values())
+    return tuple(
+        override if override.field in present else replace(override, declared=value_at(before, override.field))
+        for override in overridden(declared, present.values(), wanted, by=by, at=at)
+        if override.by != by or override.value != value_at(declared, override.field)
+    )
 
 
 def settled(declared: Plain, overrides: Iterable[Override], pointer: str, *, keep: bool, by: str, at: datetime) -> tuple[Override, ...]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from app.accounts.permissions import May, require, sees_group
-from app.audit.model import Actor, Target, field_diff
+from app.audit.model import SYSTEM, Actor, Target, field_diff
 from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
@@ -18,7 +18,7 @@ from app.jobs.dependencies import Dependencies
 from app.jobs.gate import ApprovalGate, Operation
 from app.jobs.layers import definition_of
 from app.jobs.model import Job, JobDefinition, job_document, to_plain
-from app.jobs.registered import Registered, settled, value_at
+from app.jobs.registered import Registered, held_back, settled, value_at
 from app.jobs.registry_store import RegistryStore
 from app.jobs.revisions import difference
 from app.jobs.rules import ScheduleRules
@@ -50,12 +50,14 @@ class Declared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What became of the jobs of a registration, by name, sorted."""
+    """What became of the jobs of a registration, by name, sorted. `held` are those of the updated ones that still run as before, because
+    jobs that can destroy data depend on them."""
 
     created: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     retired: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
     def __add__(self, other: Applied) -> Applied:
         return Applied(
@@ -63,6 +65,7 @@ class Applied:
             updated=tuple(sorted(self.updated + other.updated)),
             unchanged=tuple(sorted(self.unchanged + other.unchanged)),
             retired=tuple(sorted(self.retired + other.retired)),
+            held=tuple(sorted(self.held + other.held)),
         )
 
     @property
@@ -123,8 +126,11 @@ class Registrations:
     def apply(self, actor: Actor, service: str, declared: Sequence[Declared]) -> Applied:
         """Creates and changes the jobs of a service as they are declared. Writes nothing about a job that is declared as before.
 
-        Jobs that were deleted come back with the values that admins chose. Raises Conflict for a name that another service or a person
-        has; LimitReached; Forbidden, Conflict if the template may not be used.
+        Jobs that were deleted come back with the values that admins chose. What the code changes of when a job runs waits for a super-admin
+        where jobs that can destroy data depend on it (docs/decisions/0049-two-layers.md).
+
+        Raises Conflict for a name that another service or a person has; LimitReached; Forbidden, Conflict if the template may not be
+        used.
         """
         done, waiting = Applied(), list(declared)
         for _ in range(REGISTER_TRIES):
@@ -191,7 +197,7 @@ class Registrations:
         }
         again: list[Declared] = []
         created = self._create(actor, service, [item for item in missing if item.name not in deleted], again)
-        updated, unchanged = list[str](), list[str]()
+        updated, unchanged, held = list[str](), list[str](), list[str]()
         for item in declared:
             before = present.get(item.name) or deleted.get(item.name)
             if before is None:
@@ -199,11 +205,23 @@ class Registrations:
             after = _declared_again(before, item)
             if item.name in present and after.registered == before.registered and after.template_version == before.template_version:
                 unchanged.append(item.name)
-            elif (self._return if item.name in deleted else self._change)(actor, before, after):
+                continue
+            kept = self._held_back(actor, before, after)
+            if (self._return if item.name in deleted else self._change)(actor, before, kept):
                 updated.append(item.name)
+                held += [item.name] if kept.definition != after.definition else []
             else:
                 again.append(item)
-        return again, Applied(created=tuple(created), updated=tuple(updated), unchanged=tuple(unchanged))
+        return again, Applied(created=tuple(created), updated=tuple(updated), unchanged=tuple(unchanged), held=tuple(held))
+
+    def _held_back(self, actor: Actor, before: Job, after: Job) -> Job:
+        """Returns the job that is written: `after`, or one that runs when the job did before, if only a super-admin may change that."""
+        if before.registered is None or after.registered is None or not self._gate.holds_back(actor, before):
+            return after
+        known, fresh = before.registered, after.registered
+        overrides = held_back(known.declared, fresh.declared, known.overrides, by=SYSTEM.email, at=self._clock.now())
+        kept = replace(fresh, overrides=overrides)
+        return replace(after, registered=kept, definition=definition_of(kept))
 
     def _create(self, actor: Actor, service: str, declared: Sequence[Declared], again: list[Declared]) -> list[str]:
         """Adds new jobs and returns their names. Those whose name was taken a moment ago go into `again`."""

@@ -32,6 +32,7 @@ from app.jobs.registration import Applied, Declared, Registrations
 from app.jobs.rules import ScheduleRules
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import TemplateVersion, with_defaults
+from app.mongo import Document
 from app.validation.dynamic import Known
 from app.validation.names import normal, read_name
 from app.validation.pointer import escape
@@ -128,7 +129,7 @@ class ServiceRegistration:
         errors += [
             error
             for service, indexes in by_service.items()
-            for error in self._address_errors(service, [(read[i], prefixes[i]) for i in indexes])
+            for error in self._address_errors(actor, service, [(read[i], prefixes[i]) for i in indexes])
         ]
         if errors:
             raise ValidationFailed(errors)
@@ -142,8 +143,8 @@ class ServiceRegistration:
         outcomes = []
         for service in dict.fromkeys([*by_service, *unchanged]):
             indexes = by_service.get(service, [])
-            warnings = tuple(error for index in indexes for error in _warnings(read[index], prefixes[index]))
             outcome = self._write(actor, service, [read[index] for index in indexes], [declared[index] for index in indexes])
+            warnings = tuple(error for index in indexes for error in _warnings(read[index], prefixes[index], outcome.applied))
             kept = Applied(unchanged=tuple(unchanged.get(service, ())))
             outcomes.append(replace(outcome, applied=outcome.applied + kept, warnings=warnings))
         return outcomes
@@ -186,7 +187,7 @@ class ServiceRegistration:
             if latest is None or latest.manifest is None or latest.manifest.digest != digest:
                 self._store.doubt_manifest(service, applying)
                 raise Conflict("Another manifest of this service was sent at the same time. Send this one again if it is the newer one.")
-        warnings = tuple(error for index, item in enumerate(read) for error in _warnings(item, f"/jobs/{index}"))
+        warnings = tuple(error for index, item in enumerate(read) for error in _warnings(item, f"/jobs/{index}", applied))
         return replace(outcome, applied=applied, manifest=manifest, warnings=warnings)
 
     # -- reading --------------------------------------------------------------------------------------------------
@@ -222,7 +223,7 @@ class ServiceRegistration:
         address = sound(body, errors).get("address")
         words = calls.address_problem(address) if address else None
         if words is None and not errors:
-            words = self._address_problem(service, address)
+            words = self._address_problem(actor, service, address)
         return read, declared, [*errors, *([] if words is None else [FieldError("/address", words)])]
 
     def _declared(self, actor: Actor, item: Declaration, digest: str) -> tuple[Declared | None, list[FieldError]]:
@@ -308,7 +309,7 @@ class ServiceRegistration:
                 )
             )
 
-    def _address_errors(self, service: str, declarations: Iterable[tuple[Declaration, str]]) -> list[FieldError]:
+    def _address_errors(self, actor: Actor, service: str, declarations: Iterable[tuple[Declaration, str]]) -> list[FieldError]:
         """Returns what is wrong with the address of a service: its jobs name different ones, none is known, or its connection forbids
         it."""
         named = [(item.address, f"{prefix}{item.address_at}") for item, prefix in declarations if item.address is not None]
@@ -321,23 +322,37 @@ class ServiceRegistration:
                         say("must be the same for all jobs of the service {service}: {address}", service=service, address=first or ""),
                     )
                 ]
-        words = self._address_problem(service, first)
+        words = self._address_problem(actor, service, first)
         if words is None:
             return []
         pointer = named[0][1] if named else f"{next(prefix for _, prefix in declarations)}/serviceUrl"
         return [FieldError(pointer, words)]
 
-    def _address_problem(self, service: str, address: str | None) -> str | None:
+    def _address_problem(self, actor: Actor, service: str, address: str | None) -> str | None:
         set_by_operator = self._settings.service_address(service)
+        connection = self._connections.find(service)
         if address is None and set_by_operator is None:
-            if self._connections.find(service) is not None:
+            if connection is not None:
                 return None
             return say(
                 "is required, because Jobwright does not know the address of this service. An operator can also set {variable}",
                 variable=f"{service.upper().replace('-', '_').removesuffix('_SERVICE')}_SERVICE_URL",
             )
         wanted = address or set_by_operator or ""
+        if connection is not None and wanted != set_by_operator and self._is_foreign(actor, service, connection, wanted):
+            return say(
+                "is not the address of the connection {name!r}, which somebody else made; a super-admin can change that", name=service
+            )
         return self._connections.address_error(service, wanted, trusted=wanted == set_by_operator)
+
+    def _is_foreign(self, actor: Actor, service: str, connection: Document, address: str) -> bool:
+        """Returns whether a service that has no record yet would send the calls over somebody else's connection to another address."""
+        return (
+            connection["settings"].get("address") != address
+            and connection["created_by"] != actor.email
+            and lacks(actor, May.MANAGE_SERVICES) is not None
+            and self._store.get(service) is None
+        )
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -457,5 +472,9 @@ def _in_declaration(pointer: str) -> str:
     return "/name" if pointer.startswith("/parameters") else pointer
 
 
-def _warnings(item: Declaration, prefix: str) -> list[FieldError]:
-    return [FieldError(f"{prefix}/{escape(name)}", "is not a known member and was ignored") for name in item.unknown]
+def _warnings(item: Declaration, prefix: str, applied: Applied) -> list[FieldError]:
+    held = say("runs as before until a super-admin agrees on the page of the job, because a job that depends on it can destroy data")
+    return [
+        *(FieldError(f"{prefix}/{escape(name)}", "is not a known member and was ignored") for name in item.unknown),
+        *([FieldError(prefix, held)] if item.name in applied.held else []),
+    ]

@@ -212,3 +212,64 @@ def test_a_file_does_not_change_what_the_code_decides(services: Services, super_
     plan = services.exchange.plan(super_admin, json.dumps({"jobwright": 1, "jobs": [body]}))
     assert [step.action.value for step in plan.steps] == ["invalid"]
     assert "email-service" in str(plan.steps[0].errors)
+
+
+def test_what_the_code_changes_of_when_it_runs_is_held_back_where_a_destructive_job_follows(
+    api: Api, admin_api: Api, enabling_api: Api, services: Services, super_admin: Actor
+) -> None:
+    enabling_api("POST", REGISTER, BY_URL)
+    job = registered(services, NAME)
+    destroys = {"name": "destroys", "template_type": "misbehave", "parameters": {"how": "raise"}, "depends_on": [{"job": job.id}]}
+    services.jobs.create(super_admin, destroys)
+    wanted = {**BY_URL, "cronExpression": "* * * * *", "enabled": True, "config": {"batchSize": 7}}
+    answer = enabling_api("POST", REGISTER, wanted)
+    assert (answer.status_code, answer.json["updated"]) == (200, [NAME])
+    assert [(item["pointer"], "destroy data" in item["detail"]) for item in answer.json["warnings"]] == [("", True)]
+    held = registered(services, NAME)
+    assert held.definition.schedule == job.definition.schedule
+    assert (held.definition.enabled, held.next_run_at) == (False, None)
+    assert held.definition.parameters["config"] == {"batchSize": 7}, "what the job does is the service's word"
+    page = api("GET", f"{JOBS}/{job.id}").json["job"]["registered"]
+    assert {item["field"] for item in page["drift"]} == {"/enabled", "/schedule/expression"}
+    assert enabling_api("POST", REGISTER, wanted).json["unchanged"] == [NAME]
+    # An admin asks for the value of the code, and a super-admin agrees.
+    settle = f"{JOBS}/{job.id}/overrides"
+    asked = admin_api("PUT", settle, {"field": "/schedule/expression", "keep": False})
+    assert asked.status_code == 202
+    assert api("POST", f"/api/admin/approvals/{asked.json['approval']['_id']}/approve").status_code == 200
+    assert api("PUT", settle, {"field": "/enabled", "keep": False}).status_code == 200
+    after = registered(services, NAME)
+    assert after.registered is not None
+    assert (after.definition.enabled, after.registered.overrides) == (True, ())
+    assert getattr(after.definition.schedule.trigger, "expression", None) == "* * * * *"
+
+
+def test_a_retired_job_before_a_destructive_one_returns_with_the_settings_that_it_had(
+    enabling_api: Api, services: Services, super_admin: Actor
+) -> None:
+    manifest = "/api/services/email-service/manifest"
+    declared = {name: BY_URL[name] for name in ("name", "cronExpression")} | {"enabled": True}
+    assert enabling_api("PUT", manifest, {"version": "1", "address": BY_URL["serviceUrl"], "jobs": [declared]}).status_code == 200
+    job = registered(services, NAME)
+    destroys = {"name": "destroys", "template_type": "misbehave", "parameters": {"how": "raise"}, "depends_on": [{"job": job.id}]}
+    services.jobs.create(super_admin, destroys)
+    assert enabling_api("PUT", manifest, {"version": "2", "jobs": []}).json["retired"] == [NAME]
+    assert not registered(services, NAME).definition.enabled
+    answer = enabling_api("PUT", manifest, {"version": "3", "jobs": [declared]})
+    assert (answer.json["updated"], answer.json.get("warnings", [])) == ([NAME], [])
+    assert registered(services, NAME).definition == job.definition
+    answer = enabling_api("PUT", manifest, {"version": "4", "jobs": [{**declared, "cronExpression": "0 1 * * *"}]})
+    assert [item["pointer"] for item in answer.json["warnings"]] == ["/jobs/0"]
+    assert registered(services, NAME).definition == job.definition
+
+
+def test_what_was_held_back_is_forgotten_when_the_code_comes_back_to_it(
+    enabling_api: Api, services: Services, super_admin: Actor, job: Job
+) -> None:
+    destroys = {"name": "destroys", "template_type": "misbehave", "parameters": {"how": "raise"}, "depends_on": [{"job": job.id}]}
+    services.jobs.create(super_admin, destroys)
+    enabling_api("POST", REGISTER, {**BY_URL, "priority": 9})
+    enabling_api("POST", REGISTER, BY_URL)
+    after = registered(services, NAME)
+    assert after.registered is not None
+    assert (after.definition, after.registered.overrides) == (job.definition, ())

@@ -450,3 +450,25 @@ def test_an_admin_who_is_kept_to_groups_sees_no_other_jobs_of_an_instance(bot_ap
     kept = replace(super_admin, groups=frozenset({"north"}))
     (seen,) = services.registered.get(kept, "email-service").service.instances
     assert seen.jobs == ()
+
+
+def test_who_registers_first_over_a_foreign_connection_cannot_change_its_address(
+    api: Api, bot_api: Api, services: Services, bot: Actor
+) -> None:
+    body = {"name": "email-service", "kind": "service", "settings": {"address": "https://email.example.com"}}
+    assert api("POST", "/api/admin/connections", body).status_code in {200, 201}
+    answer = bot_api("POST", REGISTER, {**BY_URL, "serviceUrl": "https://evil.example.com"})
+    assert (answer.status_code, pointers(answer)) == (422, ["/serviceUrl"])
+    manifest = {"version": "1", "address": "https://evil.example.com", "jobs": []}
+    answer = bot_api("PUT", "/api/services/email-service/manifest", manifest)
+    assert (answer.status_code, pointers(answer)) == (422, ["/address"])
+    assert connection(services)["settings"]["address"] == "https://email.example.com"
+    assert bot_api("POST", REGISTER, {**BY_URL, "serviceUrl": "https://email.example.com"}).status_code == 200
+    assert bot_api("POST", REGISTER, {**BY_URL, "serviceUrl": "https://new.example.com"}).status_code == 200, "it is the owner now"
+
+
+def test_who_registered_a_service_may_name_another_address_after_its_removal(bot_api: Api, services: Services) -> None:
+    bot_api("POST", REGISTER, {**BY_URL, "serviceUrl": "https://old.example.com"})
+    services.registered.remove(SYSTEM, "email-service")
+    assert bot_api("POST", REGISTER, {**BY_URL, "serviceUrl": "https://new.example.com"}).status_code == 200
+    assert connection(services)["settings"]["address"] == "https://new.example.com"

@@ -93,7 +93,7 @@ EVENTS: dict[str, str] = {
     "bus.deaf": "The connection to the bus exists but does not hear any more. With the reason. A new connection is opened.",
     "bus.no_stream": "The bus is connected, but its stream of events can neither be used nor created. With the reason.",
     "bus.stream_made": "The stream of events was created. With its name.",
-    "bus.full": "A command was dropped because too many commands wait on this node. With their number.",
+    "bus.full": "A command was refused with 503 because too many commands wait on this node. With their number.",
     "bus.no_command_connection": "The connection that NATS_URL and ALLOWED_COMMANDS describe was not created. With the reason.",
     "bus.command_failed": "A command from the bus could not be answered. With the traceback.",
     "event.unconfirmed": "A change was made, but its follow-up could not be confirmed at once. It is carried out a little later.",

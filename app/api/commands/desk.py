@@ -23,7 +23,7 @@ from app.correlation import HEADER as REQUEST_ID
 from app.errors import NotFound as NoSuchRecord
 from app.errors import ValidationFailed
 from app.events import get_logger
-from app.integrations.nats.messages import Reply
+from app.integrations.nats.messages import STATUS, Reply, failure
 from app.validation import SchemaValidator, strict_json
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-STATUS = "Jobwright-Status"  # the status of HTTP, in the headers of an answer
 PASSED_ON = ("Content-Type", "ETag", "Location", "Retry-After", REQUEST_ID)  # headers of the answer of REST
 TAKEN_OVER = ("Authorization", "Idempotency-Key", REQUEST_ID)  # headers of the command
 SECONDS = 60.0
@@ -144,10 +143,11 @@ def _reply_of(response: Response) -> Reply:
 
 
 def _reply(status: int, headers: Mapping[str, str], data: bytes) -> Reply:
-    """The answer for the bus. An error also has the headers of NATS services, which its tools show (docs.nats.io, ADR-32)."""
+    """The answer for the bus."""
     passed = {name: headers[name] for name in PASSED_ON if name in headers}
-    error = {} if status < 400 else {"Nats-Service-Error-Code": str(status), "Nats-Service-Error": _title(data)}
-    return Reply(data=data, headers={STATUS: str(status), **passed, **error})
+    if status >= 400:
+        return failure(status, _title(data), data, passed)
+    return Reply(data=data, headers={STATUS: str(status), **passed})
 
 
 def _title(data: bytes) -> str:

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.api.commands.catalogue import COMMANDS, Command
-from app.api.commands.desk import STATUS
 from app.integrations.nats.catalogue import KINDS, EventKind
 from app.integrations.nats.cloud_events import TYPE_PREFIX
 from app.integrations.nats.messages import COMMANDS as COMMAND_PART
-from app.integrations.nats.messages import events_subject, stream_name
+from app.integrations.nats.messages import STATUS, events_subject, stream_name
 
 VERSION = "1"  # of the interface, as that of REST
 SCHEMAS = "#/components/schemas/"

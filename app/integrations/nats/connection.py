@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from app.events import get_logger
 from app.integrations.nats import problems
-from app.integrations.nats.messages import BusAway, Message, Reply, Sent, commands_subject, events_subject, is_inbox, stream_name
+from app.integrations.nats.messages import BusAway, Message, Reply, Sent, busy, commands_subject, events_subject, is_inbox, stream_name
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -225,7 +225,8 @@ class Connection:
     async def _take_command(self, message: Msg) -> None:
         if len(self._commands) >= MOST_COMMANDS:
             log.warning("bus.full", waiting=len(self._commands))
-            return  # whoever asked hears nothing in time, and asks again
+            await self._send(message, busy(len(self._commands)))
+            return
         task = asyncio.create_task(self._answer_command(message))
         self._commands.add(task)
         task.add_done_callback(self._commands.discard)
@@ -236,6 +237,9 @@ class Connection:
         except Exception:  # the node stops, or it has no application
             log.exception("bus.command_failed")
             return
+        await self._send(message, reply)
+
+    async def _send(self, message: Msg, reply: Reply) -> None:
         if self._client is not None and is_inbox(self._prefix, message.reply):
             with suppress(Exception):  # whoever asked hears nothing in time, and asks again with the same key
                 await self._client.publish(message.reply, reply.data, headers=dict(reply.headers))

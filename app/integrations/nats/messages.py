@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+STATUS = "Jobwright-Status"  # the status of HTTP, in the headers of an answer
+BUSY_SECONDS = 1  # after which a command that was not taken may be sent again
 COMMANDS, EVENTS = "commands", "events"  # the second parts of subjects
 
 
@@ -33,6 +36,20 @@ class Reply:
 
     data: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def failure(status: int, title: str, data: bytes, headers: Mapping[str, str]) -> Reply:
+    """An error, also with the headers of NATS services, which its tools show (docs.nats.io, ADR-32)."""
+    return Reply(data=data, headers={STATUS: str(status), **headers, "Nats-Service-Error-Code": str(status), "Nats-Service-Error": title})
+
+
+def busy(waiting: int) -> Reply:
+    """The answer to a command that is not taken, because `waiting` others are being carried out: a problem document (RFC 9457)."""
+    detail = f"This node is carrying out {waiting} commands. Nothing was changed. Send this one again."
+    title = "Service Unavailable"
+    problem = {"type": "about:blank", "title": title, "status": 503, "detail": detail}
+    headers = {"Content-Type": "application/problem+json", "Retry-After": str(BUSY_SECONDS)}
+    return failure(503, title, json.dumps(problem).encode(), headers)
 
 
 # Answers a command: its name, its data, and its headers.

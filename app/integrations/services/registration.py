@@ -158,11 +158,12 @@ class ServiceRegistration:
         require(actor, May.REGISTER_JOBS)
         known, now = self._store.get(service), self._clock.now()
         present = known.manifest if known is not None else None
+        if known is not None:
+            self._refuse_other_owner(actor, known)
         if if_match is not None and (present is None or present.etag != if_match):
             raise StaleManifest(present.etag if present else "")
         digest = digest_of(body, may_enable=_may_enable(actor))
         if known is not None and present is not None and present.digest == digest and known.applying is None:
-            self._refuse_other_owner(actor, known)
             names = tuple(sorted(job["name"] for job in body["jobs"]))
             if self._has_all(service, names):
                 self._note_life(known)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +18,13 @@ from app.accounts.model import Role, Scope
 from app.api.commands.catalogue import COMMANDS
 from app.api.commands.desk import CommandDesk
 from app.audit.model import SYSTEM, AuditFilter
+from app.clock import SystemClock
 from app.config import Settings
 from app.factory import Store, create_api
 from app.factory.bus import build_bus
+from app.integrations.nats import connection
 from app.integrations.nats.bus import Bus
+from app.integrations.nats.messages import STATUS, Reply
 from app.services import Services
 from tests.builders.nats import NatsServer
 from tests.integration.bus.talk import Talk
@@ -221,6 +227,33 @@ def test_each_command_is_answered_by_one_of_many_nodes(
         for other in others:
             assert other is not None
             other.close()
+
+
+def test_a_node_with_too_many_commands_says_so_at_once(nats_server: NatsServer, talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MOST_COMMANDS", 2)
+    taken, go_on = threading.Semaphore(0), threading.Event()
+
+    def answer(name: str, data: bytes, headers: Mapping[str, str]) -> Reply:
+        taken.release()
+        go_on.wait(60)
+        return Reply(data=b"{}", headers={STATUS: "200"})
+
+    bus = Bus([nats_server.url], prefix=talk.prefix, answer=answer, on_return=lambda: None, clock=SystemClock())
+    bus.start()
+    try:
+        eventually(bus.takes_events)
+        with ThreadPoolExecutor(2) as others:
+            waiting = [others.submit(talk.command, "list") for _ in range(2)]
+            assert all(taken.acquire(timeout=30) for _ in waiting)
+            refused = talk.command("list")
+            assert (refused.status, refused.body["status"], refused.headers["Retry-After"]) == (503, 503, "1")
+            assert "2 commands" in refused.body["detail"]
+            go_on.set()
+            assert [command.result(30).status for command in waiting] == [200, 200]
+        assert talk.command("list").status == 200, "there is room again"
+    finally:
+        go_on.set()
+        bus.close()
 
 
 def test_every_command_of_the_catalogue_is_tried_here() -> None:

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from app.accounts.model import Scope
 from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.factory import Store
 from app.jobs.model import Job
 from app.services import Services
 from tests.conftest import Api
+from tests.integration.integrations.conftest import account
 from tests.integration.integrations.test_registration import written
 
 SERVICE = "/api/services/email-service"
@@ -68,6 +70,15 @@ def test_if_match_refuses_an_old_etag(bot_api: Api, api: Api) -> None:
     assert "another manifest" in late.json["detail"]
     present = api("GET", "/api/services/email-service").json["manifest"]["etag"]
     assert bot_api("PUT", MANIFEST, manifest(), If_Match=f'"{present}"').status_code == 200
+
+
+def test_the_etag_of_a_service_is_told_to_its_owner_alone(bot_api: Api, app: Flask, services: Services) -> None:
+    present = bot_api("PUT", MANIFEST, manifest(job("a"))).headers["ETag"]
+    account(services, "other@example.com")
+    other = Api(app, services.tokens.create(SYSTEM, email="other@example.com", name="o", scopes=[Scope.SERVICES]))
+    answer = other("PUT", MANIFEST, manifest(), If_Match='"wrong"')
+    assert answer.status_code == 403, answer.json
+    assert present.strip('"') not in answer.get_data(as_text=True)
 
 
 def test_a_retired_job_stops_at_once_and_returns_with_its_settings(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from templates_lib.base import JobResult, TemplateError
-from templates_lib.messages import say
+from templates_lib.messages import Said, joined, say
 
 COUNTS = ("itemsProcessed", "itemsSucceeded", "itemsFailed")
 MOST_ITEMS = 2**53 - 1  # the largest whole number that every reader of JSON keeps exactly
@@ -98,16 +98,26 @@ def judge(result: Mapping[str, Any], on_failed_items: str, *, warn: Callable[[st
     """
     data = result_data(result)
     failed = data.get("itemsFailed", 0)
-    words = f"{failed:,} of {data.get('itemsProcessed', failed):,} items failed"
+    words = items_failed(failed, data.get("itemsProcessed", failed))
     if not result["success"] and not (failed and on_failed_items == SUCCEED):
-        raise TemplateError(f"The service says: {data.get('error') or (words if failed else 'it failed')}", data=data)
+        raise TemplateError(service_says(data.get("error") or (words if failed else "")), data=data)
     if failed and on_failed_items == FAIL:
-        raise TemplateError(words if "error" not in data else f"{words}: {data['error']}", data=data)
+        raise TemplateError(joined((words, data["error"]), ": ") if "error" in data else words, data=data)
     if failed and on_failed_items == WARN:
         warn(words)
     if not data.keys() & set(COUNTS):
         return JobResult("The service reported success", data)
     return JobResult(f"{data['itemsSucceeded']:,} of {data['itemsProcessed']:,} items", data)
+
+
+def items_failed(failed: int, processed: int) -> Said:
+    """Returns the sentence about items that failed."""
+    return say("{failed:,} of {processed:,} items failed", failed=failed, processed=processed)
+
+
+def service_says(error: str) -> Said:
+    """Returns the error of a run that its service has called failed. `error` is the reason that it gives, or empty."""
+    return say("The service says: {error}", error=error) if error else say("The service says that the run failed")
 
 
 def failure_reason(body: Any, text: str) -> str:

@@ -10,6 +10,8 @@ from templates_lib import fields
 from templates_lib.base import JobResult, JobTemplate, RunContext, TemplateError
 from templates_lib.bodies import body_text
 from templates_lib.connections import nats as bus
+from templates_lib.messages import say
+from templates_lib.service_protocol import service_says
 from templates_lib.subjects import SUBJECT
 
 if TYPE_CHECKING:
@@ -81,7 +83,10 @@ class MessageCommand(JobTemplate):
     async def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         subject, how = params["subject"], params.get("how", "publish")
         if not bus.may_send(ctx.connection(params["connection"], "nats").settings, subject):
-            raise TemplateError(f"Connection {params['connection']!r} does not reach {subject!r}", permanent=True)
+            raise TemplateError(
+                say("Connection {name!r} does not reach {subject!r}", name=params["connection"], subject=subject),
+                permanent=True,
+            )
         data = self._data(params)
         async with bus.open_nats(ctx, params["connection"]) as client:
             if how == "publish":
@@ -108,14 +113,16 @@ class MessageCommand(JobTemplate):
             answered = text
         data_out = {"records_processed": 1, "errors": 0, "answer": text[:KEPT_ANSWER]}
         if isinstance(answered, dict) and answered.get("success") is False:
-            raise TemplateError(f"The answer says: {str(answered.get('error') or 'it failed')[:500]}", data={**data_out, "errors": 1})
+            raise TemplateError(service_says(str(answered.get("error") or "")[:500]), data={**data_out, "errors": 1})
         return JobResult(f"Answered {text[:100]}" if text else "Answered with nothing", data_out)
 
     @staticmethod
     def _data(params: Mapping[str, Any]) -> bytes:
         data = json.dumps(params["payload"], separators=(",", ":"), ensure_ascii=False).encode() if "payload" in params else b""
         if len(data) > MOST_BYTES:
-            raise TemplateError(f"The payload has {len(data):,} bytes; {MOST_BYTES:,} are the most", permanent=True)
+            raise TemplateError(
+                say("The payload has {size:,} bytes, but may have {most:,}", size=len(data), most=MOST_BYTES), permanent=True
+            )
         return data
 
     @staticmethod

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 import httpx
 
-from templates_lib import calls, fields
+from templates_lib import calls, fields, service_protocol
 from templates_lib.base import Call, JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.failures import sentence
 from templates_lib.connections.http import open_connection
+from templates_lib.messages import say
 
 READ_BYTES = 1_000_000
 MOST_ERRORS = 100
@@ -90,16 +91,15 @@ class ServiceCall(JobTemplate):
                     else []
                 )
                 if answer.get("success") is False:
-                    raise TemplateError(
-                        f"The service says: {str(answer.get('error') or 'it failed')[:500]}", data=_result(counts, batches, errors)
-                    )
+                    words = service_protocol.service_says(str(answer.get("error") or "")[:500])
+                    raise TemplateError(words, data=_result(counts, batches, errors))
                 cursor, more = answer.get("cursor"), answer.get("more") is True
                 ctx.progress(counts["itemsProcessed"], None, f"{counts['itemsProcessed']:,} items in {batches:,} batches")
         data = _result(counts, batches, errors)
         if more:
             ctx.log.warning("Stopped after %s batches; the service says that there is more", f"{batches:,}")
         if counts["itemsFailed"] and params.get("fail_on_items"):
-            raise TemplateError(f"{counts['itemsFailed']:,} of {counts['itemsProcessed']:,} items failed", data=data)
+            raise TemplateError(service_protocol.items_failed(counts["itemsFailed"], counts["itemsProcessed"]), data=data)
         return JobResult(f"{counts['itemsSucceeded']:,} of {counts['itemsProcessed']:,} items in {batches:,} batches", data)
 
     @staticmethod
@@ -122,23 +122,23 @@ class ServiceCall(JobTemplate):
             ) as answer:
                 read = calls.first_bytes(answer, READ_BYTES + 1)
         except httpx.TimeoutException as error:
-            raise TemplateError(f"No answer within {params.get('timeout', 60):g} s", data=dict(so_far)) from error
+            seconds = float(params.get("timeout", 60))
+            raise TemplateError(say("The service did not answer within {seconds:g} s", seconds=seconds), data=dict(so_far)) from error
         except httpx.HTTPError as error:
             raise TemplateError(sentence(error, httpx.URL(params["url"]).host), data=dict(so_far)) from error
         if len(read) > READ_BYTES:
-            raise TemplateError(f"The answer is longer than {READ_BYTES:,} bytes", permanent=True, data=dict(so_far))
+            words = say("The answer of the service is longer than {most:,} bytes", most=READ_BYTES)
+            raise TemplateError(words, permanent=True, data=dict(so_far))
         if answer.status_code // 100 != 2:
-            raise TemplateError(
-                f"The service answers {answer.status_code}: {calls.answer_text(answer, read, most=300, whole_below=READ_BYTES)}",
-                permanent=calls.will_stay(answer.status_code),
-                data=dict(so_far),
-            )
+            text = calls.answer_text(answer, read, most=300, whole_below=READ_BYTES)
+            words = say("The service answered {status}: {reason}", status=answer.status_code, reason=text)
+            raise TemplateError(words, permanent=calls.will_stay(answer.status_code), data=dict(so_far))
         try:
             parsed = json.loads(read) if read.strip() else {}
         except ValueError as error:
-            raise TemplateError("The answer is not valid JSON", permanent=True, data=dict(so_far)) from error
+            raise TemplateError(say("The answer of the service is not valid JSON"), permanent=True, data=dict(so_far)) from error
         if not isinstance(parsed, dict):
-            raise TemplateError("The answer is not a JSON object", permanent=True, data=dict(so_far))
+            raise TemplateError(say("The answer of the service is not a JSON object"), permanent=True, data=dict(so_far))
         return parsed
 
 

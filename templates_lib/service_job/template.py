@@ -16,6 +16,7 @@ from templates_lib import calls, fields, service_protocol
 from templates_lib.base import Deferred, JobResult, JobTemplate, RunContext, TemplateError
 from templates_lib.connections.failures import sentence
 from templates_lib.connections.service import open_service, signing_keys
+from templates_lib.messages import joined, say
 from templates_lib.service_protocol import HandlerGone, ServiceUnavailable
 from templates_lib.signatures import signed_headers
 
@@ -153,7 +154,7 @@ def _call(client: httpx.Client, url: str, body: bytes, headers: Mapping[str, str
         with client.stream("POST", url, content=body, headers=dict(headers)) as answer:
             return answer, calls.first_bytes(answer, READ_BYTES + 1)
     except httpx.TimeoutException as error:
-        raise ServiceUnavailable(f"The service did not answer within {timeout:g} s") from error
+        raise ServiceUnavailable(say("The service did not answer within {seconds:g} s", seconds=timeout)) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceUnavailable(sentence(error, httpx.URL(url).host)) from error
 
@@ -164,15 +165,17 @@ def _outcome(answer: httpx.Response, read: bytes, params: Mapping[str, Any], ctx
     if status == 202:
         if ctx.callback is None:
             raise TemplateError(
-                "The service answered 202, but Jobwright has no address for its reports. Set JOBWRIGHT_PUBLIC_URL, or let the service answer "
-                "when the work is done",
+                say(
+                    "The service answered 202, but Jobwright has no address for its reports. Set JOBWRIGHT_PUBLIC_URL, or let the service "
+                    "answer when the work is done"
+                ),
                 permanent=True,
             )
         return Deferred(_heartbeat(params))
     if not 200 <= status < 300:
         raise _refusal(answer, read)
     if len(read) > READ_BYTES:
-        raise TemplateError(f"The answer of the service is longer than {READ_BYTES:,} bytes", permanent=True)
+        raise TemplateError(say("The answer of the service is longer than {most:,} bytes", most=READ_BYTES), permanent=True)
     if not read.strip() and status != 200:
         return JobResult("The service reported success")
     result = _parsed(read)
@@ -180,8 +183,8 @@ def _outcome(answer: httpx.Response, read: bytes, params: Mapping[str, Any], ctx
         ctx.log.log(logging.getLevelNamesMapping()[level], "%s", text)
     problems = service_protocol.result_problems(result)
     if problems:
-        told = "; ".join(f"{pointer} {message}".strip() for pointer, message in problems[:5])
-        raise TemplateError(f"The answer of the service is not a JobResult: {told}", permanent=True)
+        told = joined((joined((pointer, message), " ") if pointer else message for pointer, message in problems[:5]), "; ")
+        raise TemplateError(say("The answer of the service is not a JobResult: {problems}", problems=told), permanent=True)
     return service_protocol.judge(result, params.get("on_failed_items", service_protocol.WARN), warn=ctx.log.warning)
 
 
@@ -190,7 +193,9 @@ def _refusal(answer: httpx.Response, read: bytes) -> TemplateError:
     status = answer.status_code
     text = calls.answer_text(answer, read, most=300, whole_below=READ_BYTES)
     reason = service_protocol.failure_reason(_parsed(read), text)
-    words = f"The service answered {status}" + (f": {reason}" if reason else "")
+    words = say("The service answered {status}", status=status)
+    if reason:
+        words = say("The service answered {status}: {reason}", status=status, reason=reason)
     if status >= 500:
         return ServiceUnavailable(words, retry_after_seconds=_retry_after(answer))
     if status in BUSY:

@@ -11,6 +11,7 @@ from app.integrations.callbacks.breaker import Breaker, Circuit
 from app.integrations.callbacks.endpoint import MOST_CALLS, Endpoint, LastCall
 from app.integrations.callbacks.endpoint_store import EndpointStore
 from app.mongo import Document
+from templates_lib.messages import said, say
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 ORIGIN = "http://10.0.0.7:7006"
@@ -33,6 +34,16 @@ def test_an_endpoint_comes_back_as_it_was_put(database: Data) -> None:
     stored = endpoints.get("email", ORIGIN)
     assert stored == Endpoint(service="email", origin=ORIGIN, breaker=state, last_calls=calls, changed_at=NOW, version=1)
     assert (stored.breaker.circuit, stored.breaker.pause) == (Circuit.OPEN, timedelta(seconds=10))
+
+
+def test_the_error_of_a_call_can_still_be_translated(database: Data) -> None:
+    endpoints = EndpointStore(database)
+    new = endpoints.get("email", ORIGIN)
+    errors = (say("The service answered {status}", status=503), "a text of a service", None)
+    endpoints.put(new, replace(new, last_calls=tuple(LastCall(at=NOW, succeeded=False, seconds=1.5, error=error) for error in errors)))
+    stored = [call.error for call in endpoints.get("email", ORIGIN).last_calls]
+    assert stored == list(errors)
+    assert [said(error).pattern for error in stored if error] == ["The service answered {status}", "a text of a service"]
 
 
 def test_of_two_changes_one_wins(database: Data) -> None:

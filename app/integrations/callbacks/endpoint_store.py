@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 from pymongo.database import Database
@@ -12,7 +12,8 @@ from pymongo.errors import DuplicateKeyError
 from app.integrations.callbacks.breaker import Breaker, Circuit
 from app.integrations.callbacks.endpoint import MOST_CALLS, Endpoint, LastCall, endpoint_id
 from app.mongo import Document, Records
-from app.shapes import Flag, Instant, Listed, Number, Object, Text, instants, one_of, texts, wholes
+from app.shapes import Anything, Flag, Instant, Listed, Number, Object, Text, instants, one_of, texts, wholes
+from templates_lib.messages import parts_of, restored
 
 MILLISECOND = timedelta(milliseconds=1)
 LAST_CALL = Object(
@@ -22,6 +23,7 @@ LAST_CALL = Object(
         "succeeded": Flag(),
         "seconds": Number(whole=False),
         "error": Text(nullable=True),
+        "said": Anything(optional=True),  # the parts of the error; a call that an older node has noted has none
     }
 )
 ENDPOINT = Object(
@@ -85,7 +87,7 @@ def _document(endpoint: Endpoint, version: int) -> Document:
         "counted_from": breaker.counted_from,
         "retry_at": breaker.retry_at,
         "pause_ms": breaker.pause // MILLISECOND,
-        "last_calls": [asdict(call) for call in endpoint.last_calls[:MOST_CALLS]],
+        "last_calls": [{**asdict(call), "said": parts_of(call.error or "")} for call in endpoint.last_calls[:MOST_CALLS]],
         "changed_at": endpoint.changed_at,
         "version": version,
     }
@@ -104,7 +106,12 @@ def _endpoint(row: Document) -> Endpoint:
             retry_at=row["retry_at"],
             pause=row["pause_ms"] * MILLISECOND,
         ),
-        last_calls=tuple(LastCall(**{name: call[name] for name in LastCall.__slots__}) for call in row["last_calls"]),
+        last_calls=tuple(_last_call(call) for call in row["last_calls"]),
         changed_at=row["changed_at"],
         version=row["version"],
     )
+
+
+def _last_call(row: Document) -> LastCall:
+    call = LastCall(**{name: row[name] for name in LastCall.__slots__})
+    return call if call.error is None else replace(call, error=restored(call.error, row.get("said")))

@@ -161,7 +161,7 @@ class Callbacks:
         """The work has failed: {error, permanent, retryAfterSeconds}, with the counts and the metadata of a JobResult."""
         self._require(service_protocol.detail_problems(body), body)
         data = service_protocol.result_data(body)
-        words = f"The service says: {data.get('error', 'it failed')}"
+        words = service_protocol.service_says(data.get("error", ""))
         retry_after = number_between(body.get("retryAfterSeconds"), 0.0, MOST_RETRY_AFTER_SECONDS, 0.0) or None
         error = TemplateError(words, permanent=body.get("permanent") is True, data=data, retry_after_seconds=retry_after)
         return self._end(reporter, "fail", body, _failed(error))

@@ -119,7 +119,7 @@ class ServiceRouter:
         succeeded = _answered(outcome)
         if out is None or succeeded is None:
             return
-        error = None if succeeded or outcome.error is None else outcome.error.message[:LONGEST_ERROR]
+        error = None if succeeded or outcome.error is None else _shortened(outcome.error.message)
         self._breakers.note(
             out.service,
             out.origin,
@@ -180,3 +180,8 @@ def _answered(outcome: Outcome) -> bool | None:
     if outcome.error.type == ServiceUnavailable.__name__:
         return False
     return True if outcome.error.type in _ANSWERED else None
+
+
+def _shortened(text: str) -> str:
+    """Returns a text of at most LONGEST_ERROR characters: itself, with the parts that it can be translated by, if it is short enough."""
+    return text if len(text) <= LONGEST_ERROR else text[:LONGEST_ERROR]

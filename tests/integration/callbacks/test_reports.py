@@ -146,6 +146,7 @@ def test_a_result_that_says_no_is_a_failure_that_is_retried(house: House) -> Non
     assert answer.json == {"status": "retrying"}
     row = house.row(attempt)
     assert (row["error"]["message"], row["error"]["type"]) == ("The service says: no mail server", "ServiceFailure")
+    assert row["error"]["said"]["pattern"] == "The service says: {error}", "pages can translate it"
     assert row["result"]["itemsFailed"] == 5
 
 
@@ -157,6 +158,7 @@ def test_a_failure_says_whether_and_when_to_try_again(house: House) -> None:
     assert house.report(token, "fail", {"error": "no such campaign", "permanent": True, "itemsProcessed": 2}).json == {"status": "failed"}
     row = house.row(other)
     assert (row["error"]["message"], row["error"]["permanent"]) == ("The service says: no such campaign", True)
+    assert row["error"]["said"]["pattern"] == "The service says: {error}"
     assert row["result"]["itemsProcessed"] == 2
 
 

@@ -20,6 +20,7 @@ from app.integrations.callbacks.endpoint_store import EndpointStore
 from app.integrations.services.service import ENDPOINTS_KEPT
 from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
+from templates_lib.messages import say
 from tests.builders.watching import watched
 from tests.conftest import Api, csrf
 from tests.integration.integrations.test_manifest import HEARTBEAT, MANIFEST, job, manifest
@@ -114,13 +115,20 @@ def test_a_service_whose_calls_fail_shows_the_circuit_breaker_and_the_last_call(
     assert "Jobwright has not called the service yet" in text(page(browser_client, "/services/email-service"))
     endpoints, new = EndpointStore(store.database), Endpoint(service="email-service", origin="http://email-service:7006")
     call = LastCall(
-        at=clock.now(), succeeded=False, seconds=1.25, error="email-service answered 503", execution_id="e1", job_name=BY_URL["name"]
+        at=clock.now(),
+        succeeded=False,
+        seconds=1.25,
+        error=say("The service answered {status}", status=503),
+        execution_id="e1",
+        job_name=BY_URL["name"],
     )
     endpoints.put(new, replace(new, breaker=Breaker().after([False] * 5, clock.now()), last_calls=(call,)))
     shown = text(page(browser_client, "/services/email-service"))
-    for words in ("The circuit breaker of http://email-service:7006 is open", "email-service answered 503", "The next call is tried"):
+    for words in ("The circuit breaker of http://email-service:7006 is open", "The service answered 503", "The next call is tried"):
         assert words in shown, words
     assert "circuit breaker open" in text(page(browser_client, "/services"))
+    german = browser_client.get("/services/email-service", headers={"Accept-Language": "de"}).get_data(as_text=True)
+    assert "Der Dienst hat mit 503 geantwortet" in german
 
 
 def test_endpoints_that_nobody_calls_any_more_are_forgotten(bot_api: Api, store: Store, clock: ManualClock, services: Services) -> None:

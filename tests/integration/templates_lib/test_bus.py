@@ -94,8 +94,8 @@ def test_whoever_listens_gets_it(server: str, bus: Ctx) -> None:
         (b"done", None),
         (b"", None),
         (b"[1]", None),
-        (b'{"success": false, "error": "locked"}', "The answer says: locked"),
-        (b'{"success": false}', "it failed"),
+        (b'{"success": false, "error": "locked"}', "The service says: locked"),
+        (b'{"success": false}', "The service says that the run failed"),
     ],
 )
 def test_an_answer_decides(answer: bytes, error: str | None, server: str, bus: Ctx) -> None:

@@ -59,7 +59,7 @@ SOME = {"itemsProcessed": 1200, "itemsSucceeded": 1198, "itemsFailed": 2}
         ({"success": False, **SOME}, "warn", TemplateError("The service says: 2 of 1,200 items failed")),
         ({"success": False, **SOME, "error": "full"}, "fail", TemplateError("The service says: full")),
         ({"success": False, **SOME, "error": "full"}, "succeed", "1,198 of 1,200 items"),
-        ({"success": False}, "succeed", TemplateError("The service says: it failed")),
+        ({"success": False}, "succeed", TemplateError("The service says that the run failed")),
         ({"success": True}, "fail", "The service reported success"),
     ],
 )

@@ -138,7 +138,7 @@ class ServiceCall(JobTemplate):
         except ValueError as error:
             raise TemplateError(say("The answer of the service is not valid JSON"), permanent=True, data=dict(so_far)) from error
         if not isinstance(parsed, dict):
-            raise TemplateError(say("The answer of the service is not a JSON object"), permanent=True, data=dict(so_far))
+            raise TemplateError(say("The answer of the service must be a JSON object"), permanent=True, data=dict(so_far))
         return parsed
 
 

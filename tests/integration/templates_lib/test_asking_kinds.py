@@ -488,7 +488,7 @@ def test_a_service_that_never_ends_is_ended(worker: Worker, ctx: Ctx) -> None:
         (404, {}, "answered 404", True),
         (302, {}, "answered 302", True),
         (200, b"<html>", "not valid JSON", True),
-        (200, b"[1]", "not a JSON object", True),
+        (200, b"[1]", "must be a JSON object", True),
         (200, b'"' + b"x" * 1_100_000 + b'"', "longer than", True),
     ],
 )

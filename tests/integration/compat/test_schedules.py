@@ -213,6 +213,19 @@ def test_pause_and_resume_keep_who_and_why(service_api: Api, services: Services)
     assert service_api("POST", f"{path}/pause").json["status_reason"] == f"Paused by {SERVICE}"
 
 
+def test_pause_and_resume_honour_if_match(api: Api) -> None:
+    path = f"{SCHEDULES}/{make(api)['id']}"
+    first = api("GET", path).headers["ETag"]
+    paused = api("POST", f"{path}/pause", If_Match=first)
+    assert (paused.status_code, paused.json["status"]) == (200, "paused")
+    assert paused.headers["ETag"] == api("GET", path).headers["ETag"] != first
+    assert api("POST", f"{path}/resume", If_Match=first).status_code == 412
+    assert api("GET", path).json["status"] == "paused"
+    assert api("POST", f"{path}/resume", If_Match=paused.headers["ETag"]).json["status"] == "active"
+    assert api("POST", f"{path}/pause", If_Match=first).status_code == 412
+    assert api("GET", path).json["status"] == "active"
+
+
 def test_a_trigger_is_recorded_for_who_asked(service_api: Api) -> None:
     made = make(service_api, command_payload={"a": 1})
     answer = service_api("POST", f"{SCHEDULES}/{made['id']}/trigger", X_Triggered_By="admin")

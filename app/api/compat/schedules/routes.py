@@ -124,21 +124,25 @@ def delete_schedule(schedule_id: str, version: int | None) -> dict[str, str]:
 @blueprint.body(PAUSE_SCHEMA, required=False)
 @blueprint.named(PERFORMED_BY)
 @blueprint.response(200, CommandScheduleOut)
-def pause_schedule(schedule_id: str, body: dict[str, Any]) -> dict[str, Any]:
+@blueprint.etag(if_match=True)
+def pause_schedule(schedule_id: str, body: dict[str, Any], version: int | None) -> Versioned:
     """Pause a schedule until an instant, or until it is resumed"""
     performer = actor_named_in_header(PERFORMED_BY)
     reason = (body.get("reason") or "").strip() or say("Paused by {name}", name=performer.name)
     until = {"until": body["until"]} if body.get("until") else {}
-    return show_schedule(services().pausing.pause(performer, schedule_id, {"reason": reason, **until}))
+    job = services().pausing.pause(performer, schedule_id, {"reason": reason, **until}, version=version)
+    return Versioned(body=show_schedule(job), version=job.version)
 
 
 @blueprint.post("/<schedule_id>/resume")
 @blueprint.named(PERFORMED_BY)
 @blueprint.response(200, CommandScheduleOut)
 @blueprint.alt_response(202, **APPROVAL)
-def resume_schedule(schedule_id: str) -> dict[str, Any]:
+@blueprint.etag(if_match=True)
+def resume_schedule(schedule_id: str, version: int | None) -> Versioned:
     """Resume a paused schedule; runs that the pause skipped are not made up for"""
-    return show_schedule(services().pausing.resume(actor_named_in_header(PERFORMED_BY), schedule_id))
+    job = services().pausing.resume(actor_named_in_header(PERFORMED_BY), schedule_id, version=version)
+    return Versioned(body=show_schedule(job), version=job.version)
 
 
 @blueprint.post("/<schedule_id>/trigger")

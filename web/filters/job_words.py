@@ -50,6 +50,7 @@ TITLES: Mapping[str, str] = {
     "end_at": say("End on"),
     "jitter_seconds": say("Spread starts over"),
     "calendars": say("Blackout calendars"),
+    "declared": say("Declared in the code"),
 }
 # Titles of fields inside a group whose names mean something else elsewhere, by the group and the field.
 _INNER_TITLES: Mapping[tuple[str, str], str] = {

@@ -68,6 +68,7 @@ def test_if_match_refuses_an_old_etag(bot_api: Api, api: Api) -> None:
     late = bot_api("PUT", MANIFEST, manifest(), If_Match=first.headers["ETag"])
     assert late.status_code == 412
     assert "another manifest" in late.json["detail"]
+    assert not {"expected_version", "actual_version"} & late.json.keys()
     present = api("GET", "/api/services/email-service").json["manifest"]["etag"]
     assert bot_api("PUT", MANIFEST, manifest(), If_Match=f'"{present}"').status_code == 200
 

@@ -177,11 +177,15 @@ class AlreadyRunning(Conflict):
     title = "Job already running"
 
 
-class StaleVersion(JobwrightError):
-    """If-Match named an older version (RFC 9110, 13.1.1)."""
+class PreconditionFailed(JobwrightError):
+    """If-Match named another state of the record (RFC 9110, 13.1.1)."""
 
     status = 412
     title = "Changed by someone else"
+
+
+class StaleVersion(PreconditionFailed):
+    """If-Match named an older version."""
 
     def __init__(self, expected: int, actual: int) -> None:
         self.expected, self.actual = expected, actual

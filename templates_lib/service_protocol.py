@@ -115,6 +115,13 @@ def items_failed(failed: int, processed: int) -> Said:
     return say("{failed:,} of {processed:,} items failed", failed=failed, processed=processed)
 
 
+def answered(status: int, reason: str) -> Said:
+    """Returns the sentence about an answer that is no success. `reason` is what its body says, or empty."""
+    if not reason:
+        return say("The service answered {status}", status=status)
+    return say("The service answered {status}: {reason}", status=status, reason=reason)
+
+
 def service_says(error: str) -> Said:
     """Returns the error of a run that its service has called failed. `error` is the reason that it gives, or empty."""
     return say("The service says: {error}", error=error) if error else say("The service says that the run failed")

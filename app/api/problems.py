@@ -65,7 +65,7 @@ def _of_jobwright_error(error: JobwrightError) -> Response:
     members: dict[str, Any] = {}
     if isinstance(error, ValidationFailed):
         members["errors"] = errors_json(error.errors)
-    if isinstance(error, StaleVersion) and error.expected != error.actual:  # a manifest has an ETag and no version
+    if isinstance(error, StaleVersion):
         members |= {"expected_version": error.expected, "actual_version": error.actual}
     answer = problem(type_of(error), error.detail, status=error.status, **members)
     if isinstance(error, LimitReached) and error.retry_after_seconds is not None:

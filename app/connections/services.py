@@ -55,11 +55,17 @@ class ServiceConnections:
         row = self._stored(name)
         return service.signing_keys(self._vault.open(row["settings"])) if row else []
 
-    def address_error(self, name: str, address: str, *, trusted: bool) -> str | None:
-        """Returns why a service cannot have an address; None if it can. `trusted` says that the operator has set the address."""
+    def address_error(self, name: str, address: str, *, trusted: bool, new_owner: str | None = None) -> str | None:
+        """Returns why a service cannot have an address; None if it can.
+
+        `trusted` says that the operator has set the address. `new_owner` is the account that registers the service for the first time: it
+        cannot lead a connection that somebody else has made to another address.
+        """
         row = self._stored(name)
         if row is None or trusted or row["settings"].get("address") == address:
             return None
+        if new_owner not in (None, row["created_by"]):
+            return say("is not the address of the connection {name!r}, which somebody else made; a super-admin can change that", name=name)
         settings = {**row["settings"], "address": address}
         if self._is_private(address):
             settings["hosts"] = [*settings.get("hosts", ()), *_hosts_of(address)]

@@ -72,15 +72,15 @@ class ApprovalGate:
         request = ApprovalRequest(operation=operation, job=job, diff=list(diff), payload=payload or {}, previews=entry.previews)
         if entry.dangerous:
             raise ApprovalNeeded(request, say("{name} can destroy data, so a super-admin must approve this", name=entry.name))
-        if self._leads_to_danger(job.id):
+        if self._leads_to_danger(job):
             raise ApprovalNeeded(request, say("A job that depends on this job can destroy data, so a super-admin must approve this"))
 
     def holds_back(self, actor: Actor, job: Job) -> bool:
-        """Returns whether what `actor` wants of when the job runs waits for a super-admin, because a job after it can destroy data."""
-        return lacks(actor, May.DESTROY) is not None and self._leads_to_danger(job.id)
+        """Returns whether only a super-admin decides when the job runs, and `actor` is none: a job that runs after it can destroy data."""
+        return lacks(actor, May.DESTROY) is not None and self._leads_to_danger(job)
 
-    def _leads_to_danger(self, job_id: str) -> bool:
-        entries = (self._catalogue.find(template, version) for template, version in self._graph.templates_downstream_of(job_id))
+    def _leads_to_danger(self, job: Job) -> bool:
+        entries = (self._catalogue.find(template, version) for template, version in self._graph.templates_downstream_of(job.id))
         return any(entry is not None and entry.dangerous for entry in entries)
 
     def _check_template(self, actor: Actor, entry: TemplateVersion, operation: Operation) -> None:

@@ -129,9 +129,10 @@ def overridden(declared: Plain, overrides: Iterable[Override], wanted: Plain, *,
 
 
 def held_back(before: Plain, declared: Plain, overrides: Iterable[Override], *, by: str, at: datetime) -> tuple[Override, ...]:
-    """Returns the overrides with which a new declaration changes no open field: what the code wants otherwise than `before` becomes drift.
+    """Returns the overrides under which no open field changes, although the code declared `before` and declares `declared` now.
 
-    An override of `by` that the code has come back to is dropped.
+    A field for which the code wants a new value keeps its value by an override of `by`, and drifts. Such an override is dropped once the
+    code declares the value that it keeps.
     """
     present = {override.field: override for override in overrides}
     wanted = effective(before, present.values())

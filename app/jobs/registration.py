@@ -126,8 +126,8 @@ class Registrations:
     def apply(self, actor: Actor, service: str, declared: Sequence[Declared]) -> Applied:
         """Creates and changes the jobs of a service as they are declared. Writes nothing about a job that is declared as before.
 
-        Jobs that were deleted come back with the values that admins chose. What the code changes of when a job runs waits for a super-admin
-        where jobs that can destroy data depend on it (docs/decisions/0049-two-layers.md).
+        Jobs that were deleted come back with the values that admins chose. If a job that can destroy data depends on a job, changes of its
+        open fields are held back (docs/decisions/0049-two-layers.md).
 
         Raises Conflict for a name that another service or a person has; LimitReached; Forbidden, Conflict if the template may not be
         used.
@@ -215,13 +215,15 @@ class Registrations:
         return again, Applied(created=tuple(created), updated=tuple(updated), unchanged=tuple(unchanged), held=tuple(held))
 
     def _held_back(self, actor: Actor, before: Job, after: Job) -> Job:
-        """Returns the job that is written: `after`, or one that runs when the job did before, if only a super-admin may change that."""
-        if before.registered is None or after.registered is None or not self._gate.holds_back(actor, before):
-            return after
+        """Returns the job that is written: `after`, or one with the open fields of `before`, if only a super-admin may change them."""
         known, fresh = before.registered, after.registered
+        if known is None or fresh is None:
+            return after
         overrides = held_back(known.declared, fresh.declared, known.overrides, by=SYSTEM.email, at=self._clock.now())
-        kept = replace(fresh, overrides=overrides)
-        return replace(after, registered=kept, definition=definition_of(kept))
+        layers = replace(fresh, overrides=overrides)
+        kept = replace(after, registered=layers, definition=definition_of(layers))
+        # Most changes concern other fields, so the jobs that run afterwards are looked up last.
+        return kept if kept.definition == after.definition or self._gate.holds_back(actor, before) else after
 
     def _create(self, actor: Actor, service: str, declared: Sequence[Declared], again: list[Declared]) -> list[str]:
         """Adds new jobs and returns their names. Those whose name was taken a moment ago go into `again`."""

@@ -131,7 +131,7 @@ class ServiceCall(JobTemplate):
             raise TemplateError(words, permanent=True, data=dict(so_far))
         if answer.status_code // 100 != 2:
             text = calls.answer_text(answer, read, most=300, whole_below=READ_BYTES)
-            words = say("The service answered {status}: {reason}", status=answer.status_code, reason=text)
+            words = service_protocol.answered(answer.status_code, text)
             raise TemplateError(words, permanent=calls.will_stay(answer.status_code), data=dict(so_far))
         try:
             parsed = json.loads(read) if read.strip() else {}

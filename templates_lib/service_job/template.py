@@ -193,9 +193,7 @@ def _refusal(answer: httpx.Response, read: bytes) -> TemplateError:
     status = answer.status_code
     text = calls.answer_text(answer, read, most=300, whole_below=READ_BYTES)
     reason = service_protocol.failure_reason(_parsed(read), text)
-    words = say("The service answered {status}", status=status)
-    if reason:
-        words = say("The service answered {status}: {reason}", status=status, reason=reason)
+    words = service_protocol.answered(status, reason)
     if status >= 500:
         return ServiceUnavailable(words, retry_after_seconds=_retry_after(answer))
     if status in BUSY:

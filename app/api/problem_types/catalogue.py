@@ -66,10 +66,10 @@ OF_ERRORS: dict[type[JobwrightError], ProblemType] = dict(
         _of(errors.DuplicateName, "name-taken", "Another record has this name. Choose another name."),
         _of(errors.AlreadyRunning, "already-running", "The job is running or waiting to run, and its overlap policy allows one run."),
         _of(
-            errors.StaleVersion,
+            errors.PreconditionFailed,
             "version-mismatch",
             "The record has changed since the version in If-Match. Read it again, then repeat the change. "
-            "`expected_version` and `actual_version` are the two versions.",
+            "For a record with numbered versions, `expected_version` and `actual_version` are the two.",
         ),
         _of(
             errors.LimitReached,

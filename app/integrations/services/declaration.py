@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from app.errors import FieldError
 from app.validation import SchemaRefused, SchemaValidator
-from app.validation.names import read_names
+from app.validation.names import read_name, read_names
 from app.validation.together import beside
 from templates_lib import calls
 from templates_lib.messages import say
@@ -96,6 +96,29 @@ MANIFESTS = SchemaValidator({**MANIFEST, "properties": {**MANIFEST["properties"]
 SERVICE_NAMES = SchemaValidator(SERVICE_NAME)
 
 
+# Where the errors of a job's definition belong in a declaration.
+_POINTERS = {
+    "/name": "/name",
+    "/description": "/description",
+    "/schedule/expression": "/cronExpression",
+    "/schedule/interval_seconds": "/intervalSeconds",
+    "/schedule/timezone": "/timezone",
+    "/schedule": "/cronExpression",
+    "/timeout_seconds": "/timeoutSeconds",
+    "/retry_policy/max_retries": "/maxRetries",
+    "/retry_policy/retry_delay_seconds": "/retryDelaySeconds",
+    "/tags": "/tags",
+    "/priority": "/priority",
+    "/group": "/group",
+    "/parameters/config_schema": "/configSchema",
+    "/parameters/config": "/config",
+    "/parameters/path": "/endpoint",
+    "/parameters/on_failed_items": "/onFailedItems",
+    "/parameters/heartbeat_seconds": "/heartbeatSeconds",
+    "/parameters/job_name": "/name",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
     """One job as a service declares it. `address` is None where the declaration names none. `enabled` is None where it says nothing.
@@ -176,6 +199,59 @@ def schedule_of(body: Mapping[str, Any], timezone: str) -> dict[str, Any]:
     if "intervalSeconds" in body:
         return {"type": "interval", "interval_seconds": body["intervalSeconds"], "timezone": body.get("timezone", timezone)}
     return {"type": "manual", "timezone": body.get("timezone", timezone)}
+
+
+def parameters_of(item: Declaration) -> dict[str, Any]:
+    """Returns the parameters of a declared job, as far as its declaration gives them."""
+    return {
+        "service": item.service,
+        "path": item.path,
+        "job_name": item.name,
+        "config": item.body.get("config", {}),
+        **{
+            name: item.body[sent]
+            for sent, name in (
+                ("configSchema", "config_schema"),
+                ("onFailedItems", "on_failed_items"),
+                ("heartbeatSeconds", "heartbeat_seconds"),
+            )
+            if sent in item.body
+        },
+    }
+
+
+def tags_of(body: Mapping[str, Any]) -> tuple[list[str], list[FieldError]]:
+    """Returns the tags of a declaration in their normal spelling, and what is wrong with them and with its group."""
+    tags, errors = list[str](), list[FieldError]()
+    for index, sent in enumerate(body.get("tags", ())):
+        text, problem = read_name(sent)
+        tags.append(text)
+        if problem or not text:
+            errors.append(FieldError(f"/tags/{index}", problem or "must not be empty"))
+    group, problem = read_name(body.get("group", ""))
+    if problem or group != body.get("group", ""):
+        errors.append(FieldError("/group", problem or "must not begin or end with a space"))
+    return tags, errors
+
+
+def repeated(bodies: Sequence[Any], prefixes: Sequence[str]) -> list[FieldError]:
+    """Returns an error for each name that stands in a list twice."""
+    seen, errors = set[str](), list[FieldError]()
+    for prefix, body in zip(prefixes, bodies, strict=True):
+        name = body.get("name") if isinstance(body, Mapping) else None
+        if isinstance(name, str) and name in seen:
+            errors.append(FieldError(f"{prefix}/name", "is listed twice"))
+        elif isinstance(name, str):
+            seen.add(name)
+    return errors
+
+
+def in_declaration(pointer: str) -> str:
+    """Returns the place in a declaration that an error of the definition belongs to."""
+    for own, sent in _POINTERS.items():
+        if pointer == own or pointer.startswith(f"{own}/"):
+            return sent + pointer.removeprefix(own) if own != "/schedule" else sent
+    return "/name" if pointer.startswith("/parameters") else pointer
 
 
 def _path(body: Mapping[str, Any]) -> str:

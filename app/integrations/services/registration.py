@@ -12,17 +12,21 @@ from app.audit.model import Actor
 from app.clock import Clock
 from app.config import Settings
 from app.connections.services import NewKey, ServiceConnections
-from app.errors import Conflict, DuplicateName, FieldError, Forbidden, StaleVersion, TooEarly, ValidationFailed
+from app.errors import Conflict, DuplicateName, FieldError, Forbidden, PreconditionFailed, TooEarly, ValidationFailed
 from app.integrations.services.declaration import (
     MANIFESTS,
     MOST_JOBS,
     SERVICE_NAMES,
     Declaration,
     digest_of,
+    in_declaration,
+    parameters_of,
     read_manifest_job,
     read_registration,
+    repeated,
     schedule_of,
     service_named_in,
+    tags_of,
     unseen_in,
 )
 from app.integrations.services.model import Applying, Manifest, OnStale, Service
@@ -32,9 +36,8 @@ from app.jobs.registration import Applied, Declared, Registrations
 from app.jobs.rules import ScheduleRules
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import TemplateVersion, with_defaults
-from app.mongo import Document
 from app.validation.dynamic import Known
-from app.validation.names import normal, read_name
+from app.validation.names import normal
 from app.validation.pointer import escape
 from app.validation.together import beside, sound
 from templates_lib import calls
@@ -45,27 +48,7 @@ TEMPLATE = "service_job"  # the template of all registered jobs
 LIFE_STEP = timedelta(hours=1)
 LIVES_PER_TTL = 4
 GIVEN_UP_AFTER = timedelta(seconds=60)  # a manifest that takes longer to write is taken for interrupted, and another one may begin
-# Where the errors of a job's definition belong in a declaration.
-_POINTERS = {
-    "/name": "/name",
-    "/description": "/description",
-    "/schedule/expression": "/cronExpression",
-    "/schedule/interval_seconds": "/intervalSeconds",
-    "/schedule/timezone": "/timezone",
-    "/schedule": "/cronExpression",
-    "/timeout_seconds": "/timeoutSeconds",
-    "/retry_policy/max_retries": "/maxRetries",
-    "/retry_policy/retry_delay_seconds": "/retryDelaySeconds",
-    "/tags": "/tags",
-    "/priority": "/priority",
-    "/group": "/group",
-    "/parameters/config_schema": "/configSchema",
-    "/parameters/config": "/config",
-    "/parameters/path": "/endpoint",
-    "/parameters/on_failed_items": "/onFailedItems",
-    "/parameters/heartbeat_seconds": "/heartbeatSeconds",
-    "/parameters/job_name": "/name",
-}
+_HELD_BACK = say("runs as before until a super-admin agrees on the page of the job, because a job that depends on it can destroy data")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +101,7 @@ class ServiceRegistration:
             errors += [error.below(prefixes[index]) for error in wrong]
             if declaration is not None:
                 read[index] = declaration
-        errors += _repeated(bodies, prefixes)
+        errors += repeated(bodies, prefixes)
         by_service = _grouped(read)
         declared = dict[int, Declared]()
         for indexes in by_service.values():
@@ -220,7 +203,7 @@ class ServiceRegistration:
                 job, wrong = self._declared(actor, declaration, digest_of(item, may_enable=_may_enable(actor)))
                 declared += [] if job is None else [job]
             errors += [error.below(prefix) for error in wrong]
-        errors += _repeated(bodies, prefixes)
+        errors += repeated(bodies, prefixes)
         address = sound(body, errors).get("address")
         words = calls.address_problem(address) if address else None
         if words is None and not errors:
@@ -230,25 +213,10 @@ class ServiceRegistration:
     def _declared(self, actor: Actor, item: Declaration, digest: str) -> tuple[Declared | None, list[FieldError]]:
         """Returns a job as it is stored, or its errors."""
         entry, body = self._template(), item.body
-        parameters = {
-            "service": item.service,
-            "path": item.path,
-            "job_name": item.name,
-            "config": body.get("config", {}),
-            **{
-                name: body[sent]
-                for sent, name in (
-                    ("configSchema", "config_schema"),
-                    ("onFailedItems", "on_failed_items"),
-                    ("heartbeatSeconds", "heartbeat_seconds"),
-                )
-                if sent in body
-            },
-        }
         policy = {
             name: body[sent] for sent, name in (("maxRetries", "max_retries"), ("retryDelaySeconds", "retry_delay_seconds")) if sent in body
         }
-        tags, wrong = _names(body)
+        tags, wrong = tags_of(body)
         reading = complete_definition(
             {
                 "name": item.name,
@@ -263,13 +231,13 @@ class ServiceRegistration:
             },
             self._settings,
         )
-        definition = replace(reading.definition, parameters=with_defaults(entry.parameters_schema, parameters))
+        definition = replace(reading.definition, parameters=with_defaults(entry.parameters_schema, parameters_of(item)))
         now = self._clock.now()
         more = [*wrong, *self._rules.check(definition.schedule, now)]
         more += [error.below("/parameters") for error in entry.check_ahead(definition.parameters, Known(now=now, sample=True))]
         if not sees_group(actor, definition.group):
             more.append(FieldError("/group", say("must be one of your groups: {known}", known=", ".join(sorted(actor.groups or ())))))
-        errors = [FieldError(_in_declaration(error.pointer), error.message) for error in reading.and_also(more)]
+        errors = [FieldError(in_declaration(error.pointer), error.message) for error in reading.and_also(more)]
         if errors:
             return None, errors
         return Declared(
@@ -331,28 +299,17 @@ class ServiceRegistration:
 
     def _address_problem(self, actor: Actor, service: str, address: str | None) -> str | None:
         set_by_operator = self._settings.service_address(service)
-        connection = self._connections.find(service)
         if address is None and set_by_operator is None:
-            if connection is not None:
+            if self._connections.find(service) is not None:
                 return None
             return say(
                 "is required, because Jobwright does not know the address of this service. An operator can also set {variable}",
                 variable=f"{service.upper().replace('-', '_').removesuffix('_SERVICE')}_SERVICE_URL",
             )
         wanted = address or set_by_operator or ""
-        if connection is not None and wanted != set_by_operator and self._is_foreign(actor, service, connection, wanted):
-            return say(
-                "is not the address of the connection {name!r}, which somebody else made; a super-admin can change that", name=service
-            )
-        return self._connections.address_error(service, wanted, trusted=wanted == set_by_operator)
-
-    def _is_foreign(self, actor: Actor, service: str, connection: Document, address: str) -> bool:
-        """Returns whether a service that has no record yet would send the calls over somebody else's connection to another address."""
-        return (
-            connection["settings"].get("address") != address
-            and connection["created_by"] != actor.email
-            and lacks(actor, May.MANAGE_SERVICES) is not None
-            and self._store.get(service) is None
+        is_new = lacks(actor, May.MANAGE_SERVICES) is not None and self._store.get(service) is None
+        return self._connections.address_error(
+            service, wanted, trusted=wanted == set_by_operator, new_owner=actor.email if is_new else None
         )
 
     # -- writing --------------------------------------------------------------------------------------------------
@@ -411,13 +368,11 @@ class ServiceRegistration:
             self._store.note_life(service.name, now)
 
 
-class StaleManifest(StaleVersion):
-    """If-Match named another manifest (RFC 9110, 13.1.1)."""
+class StaleManifest(PreconditionFailed):
+    """If-Match named another manifest."""
 
     def __init__(self, etag: str) -> None:
-        super().__init__(0, 0)
-        self.etag = etag
-        self.detail = say("The service has another manifest now: its ETag is {etag!r}. Read it, and send the newer one.", etag=etag)
+        super().__init__(say("The service has another manifest now: its ETag is {etag!r}. Read it, and send the newer one.", etag=etag))
 
 
 def _may_enable(actor: Actor) -> bool:
@@ -432,20 +387,6 @@ def _enabled(actor: Actor, body: Mapping[str, Any]) -> bool | None:
     return wanted if wanted is None else False
 
 
-def _names(body: Mapping[str, Any]) -> tuple[list[str], list[FieldError]]:
-    """Returns the tags of a declaration in their normal spelling, and what is wrong with them and with its group."""
-    tags, errors = list[str](), list[FieldError]()
-    for index, sent in enumerate(body.get("tags", ())):
-        text, problem = read_name(sent)
-        tags.append(text)
-        if problem or not text:
-            errors.append(FieldError(f"/tags/{index}", problem or "must not be empty"))
-    group, problem = read_name(body.get("group", ""))
-    if problem or group != body.get("group", ""):
-        errors.append(FieldError("/group", problem or "must not begin or end with a space"))
-    return tags, errors
-
-
 def _grouped(read: Mapping[int, Declaration]) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = {}
     for index, item in read.items():
@@ -453,29 +394,7 @@ def _grouped(read: Mapping[int, Declaration]) -> dict[str, list[int]]:
     return groups
 
 
-def _repeated(bodies: Sequence[Any], prefixes: Sequence[str]) -> list[FieldError]:
-    """Returns an error for each name that stands in a list twice."""
-    seen, errors = set[str](), list[FieldError]()
-    for prefix, body in zip(prefixes, bodies, strict=True):
-        name = body.get("name") if isinstance(body, Mapping) else None
-        if isinstance(name, str) and name in seen:
-            errors.append(FieldError(f"{prefix}/name", "is listed twice"))
-        elif isinstance(name, str):
-            seen.add(name)
-    return errors
-
-
-def _in_declaration(pointer: str) -> str:
-    """Returns the place in a declaration that an error of the definition belongs to."""
-    for own, sent in _POINTERS.items():
-        if pointer == own or pointer.startswith(f"{own}/"):
-            return sent + pointer.removeprefix(own) if own != "/schedule" else sent
-    return "/name" if pointer.startswith("/parameters") else pointer
-
-
 def _warnings(item: Declaration, prefix: str, applied: Applied) -> list[FieldError]:
-    held = say("runs as before until a super-admin agrees on the page of the job, because a job that depends on it can destroy data")
-    return [
-        *(FieldError(f"{prefix}/{escape(name)}", "is not a known member and was ignored") for name in item.unknown),
-        *([FieldError(prefix, held)] if item.name in applied.held else []),
-    ]
+    """Returns what the answer says about a job that was taken all the same."""
+    warnings = [FieldError(f"{prefix}/{escape(name)}", "is not a known member and was ignored") for name in item.unknown]
+    return [*warnings, FieldError(prefix, _HELD_BACK)] if item.name in applied.held else warnings

@@ -12,14 +12,14 @@ from flask import Flask
 from app import errors
 from app.api.problem_types.catalogue import NO_TYPE, OF_ERRORS, all_types
 from app.audit.model import SYSTEM, Actor
-from app.errors import ApprovalNeeded, ConfigError, JobwrightError, RoleTooLow, StartError, UnknownReportAddress
+from app.errors import ApprovalNeeded, ConfigError, JobwrightError, RoleTooLow, StaleVersion, StartError, UnknownReportAddress
 from app.services import Services
 from tests.conftest import Api
 
 JOBS = "/api/admin/scheduler-jobs"
 TYPES = {kind.uri: kind for kind in all_types()}
 NOT_OF_REQUESTS = {JobwrightError, ConfigError, StartError, ApprovalNeeded}
-OF_THEIR_BASE = {RoleTooLow, UnknownReportAddress}  # what they add is for pages, or is another text
+OF_THEIR_BASE = {RoleTooLow, StaleVersion, UnknownReportAddress}  # what they add is for pages, another text, or the two versions
 
 
 def test_each_error_has_a_type_of_its_own() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from app.audit.model import Actor, AuditFilter
+from app.audit.model import SYSTEM, Actor, AuditFilter
 from app.connections.service import Need
 from app.execution.filters import ExecutionFilter
 from app.jobs.dependencies import Link
@@ -43,8 +43,8 @@ class JobPageModel:
     about it. parameters: their values without secrets. upstream and dependants: the jobs that it runs after, and those that run after it.
     gathered: the ids of the executions that a run of it waits with, by the id of their job. backfill: how many runs of a backfill wait.
     limit_free_at: when its own limit of runs allows the next one; None if it allows one now.
-    drifts and settled: the values {field, title, value, before, declared, by, at} that admins put in place of declared ones, those that the
-    code has changed since and the others.
+    drifts and settled: the values {field, title, value, before, declared, by, held, at} that stand in place of declared ones, those that
+    the code has changed since and the others; Jobwright itself has put those that are `held` back.
     asked: the requests that wait for approval. revisions and audit: its last versions and audit events, newest first.
     """
 
@@ -117,6 +117,7 @@ def _drifts(job: Job) -> list[dict[str, Any]]:
             "title": titles_on_the_way(item.field),
             **{name: definition_text(item.field, getattr(item, name)) for name in ("value", "before", "declared")},
             "by": item.by,
+            "held": item.by == SYSTEM.email,
             "at": item.at,
         }
         for item in drifted
@@ -136,6 +137,7 @@ def _settled(job: Job) -> list[dict[str, Any]]:
             "value": definition_text(item.field, item.value),
             "declared": definition_text(item.field, value_at(registered.declared, item.field)),
             "by": item.by,
+            "held": item.by == SYSTEM.email,
             "at": item.at,
         }
         for item in registered.overrides

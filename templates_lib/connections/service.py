@@ -42,8 +42,9 @@ SCHEMA: dict[str, Any] = {
             "title": "Hosts",
             "maxItems": 50,
             "uniqueItems": True,
-            "description": "`host`, `host:port`, or `*.example.com`. Jobs can call these hosts and no others; private addresses are allowed "
-            "here. Leave empty to allow every public host and those in JOBWRIGHT_ALLOWED_HOSTS.",
+            "description": "`host`, `host:port`, or `*.example.com`. Jobs can call only these hosts, and instances of the service on hosts in "
+            "JOBWRIGHT_ALLOWED_HOSTS. Private addresses are allowed here. Leave empty to allow every public host and those in "
+            "JOBWRIGHT_ALLOWED_HOSTS.",
             "items": HOST,
             "x-destination": False,
         },
@@ -126,11 +127,22 @@ class _Kept(httpx.Auth):
 def open_service(ctx: RunContext, name: str, *, timeout_seconds: float) -> tuple[httpx.Client, Mapping[str, Any]]:
     """Returns a client for calls to the service `name` of this run, and the settings of its connection in the clear.
 
-    The client follows no redirects. It reaches private addresses only of hosts in the settings and in `ctx.allowed_hosts`. Raises
+    The client follows no redirects. It reaches private addresses only of hosts in the settings and in `ctx.allowed_hosts`. Where the
+    connection lists hosts, it reaches no others but the instance that the run goes to, if that is in `ctx.allowed_hosts`. Raises
     TemplateError (permanent) if the connection was not granted; a call raises it for a host that the connection does not allow.
     """
     settings = ctx.connection(name, "service").settings
-    return _client(name, settings, timeout_seconds, ctx.allowed_hosts), settings
+    return _client(name, _with_instance(settings, ctx), timeout_seconds, ctx.allowed_hosts), settings
+
+
+def _with_instance(settings: Mapping[str, Any], ctx: RunContext) -> Mapping[str, Any]:
+    """Returns the settings with the host of the instance that the run goes to, if the operator allows it."""
+    if ctx.route is None or not settings.get("hosts"):
+        return settings
+    url = httpx.URL(ctx.route.address)
+    place = url.netloc.decode().lower()
+    names = {url.host.lower(), f"{url.host.lower()}:{url.port or DEFAULT_PORTS[url.scheme]}"}
+    return {**settings, "hosts": [*settings["hosts"], place]} if names & {host.lower() for host in ctx.allowed_hosts} else settings
 
 
 def _client(name: str, settings: Mapping[str, Any], timeout_seconds: float, allowed_hosts: Iterable[str] = ()) -> httpx.Client:

@@ -113,6 +113,18 @@ def test_a_host_that_the_connection_does_not_allow_is_not_called(service: Receiv
     assert not service.calls
 
 
+def test_an_instance_on_a_host_of_the_operator_is_called_where_the_connection_lists_others(service: Receiver, call: Caller) -> None:
+    place = service.address.removeprefix("http://")
+    call.settings["hosts"] = ["10.0.0.1:80"]
+    assert "does not allow calls to" in str(call.refused(route=Route(service.address, "i1")))
+    assert "does not allow calls to" in str(call.refused(allowed_hosts=(place,))), "that is no instance"
+    assert "does not allow calls to" in str(call.refused(route=Route("http://10.0.0.2", "i1"), allowed_hosts=(place,)))
+    assert not service.calls
+    for allowed in (place, place.partition(":")[0]):
+        call(route=Route(service.address, "i1"), allowed_hosts=(allowed,))
+    assert len(service.calls) == 2
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "words", "permanent", "retry_after"),
     [

@@ -15,6 +15,7 @@ from marshmallow import fields as ma
 from marshmallow.validate import OneOf, Range
 
 from app.errors import ConfigError
+from app.labels import LONGEST_LABEL, MOST_LABELS, is_label
 from app.strength import HOW_TO_MAKE_A_KEY, is_placeholder, key_weakness
 from app.zones import is_zone, not_a_zone
 from templates_lib.subjects import PATTERN, SUBJECT
@@ -84,6 +85,22 @@ class _Counts(ma.String):
         return tuple(counts.items())
 
 
+class _Labels(ma.String):
+    """Labels of a node, comma-separated, sorted and each once."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        labels = {part.strip() for part in value.split(",") if part.strip()}
+        for label in sorted(labels):
+            if not is_label(label):
+                raise ValidationError(
+                    f"{label!r} is not a label, such as gpu or site=berlin: small letters, digits, '.', '_' and '-', "
+                    f"at most {LONGEST_LABEL} characters"
+                )
+        if len(labels) > MOST_LABELS:
+            raise ValidationError(f"must be at most {MOST_LABELS} labels")
+        return tuple(sorted(labels))
+
+
 class _Roles(ma.String):
     """`value=role`, comma-separated, as pairs."""
 
@@ -119,6 +136,7 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "zone": _Zone,
     "hosts": _Hosts,
     "counts": _Counts,
+    "labels": _Labels,
     "words": _Words,
     "subject": _Subject,
     "subjects": _Subjects,
@@ -237,6 +255,12 @@ class Settings:
         "SCHEDULER_MAX_INSTANCES", "int", 3, "Highest value that a job may set for concurrency.max_instances", **_at_least(1, 1000)
     )
     pool_size: int = _var("SCHEDULER_EXECUTOR_POOL_SIZE", "int", 10, "Number of simultaneous runs on one node", **_at_least(1, 1000))
+    node_labels: tuple[str, ...] = _var(
+        "JOBWRIGHT_NODE_LABELS",
+        "labels",
+        (),
+        "Labels of this node, such as `gpu,site=berlin`, separated by commas. A job runs only on nodes that have all labels that it needs.",
+    )
     isolation: str = _var(
         "JOBWRIGHT_ISOLATION",
         "str",

@@ -53,6 +53,8 @@ EVENTS: dict[str, str] = {
     "item.refused": "A periodic task could not process one item. With the traceback. The other items are processed.",
     "executor.failed": "The local executor had an unexpected error. With the traceback. Other attempts continue.",
     "permit.not_renewed": "A node could not renew its permit to start runs. It starts none until it can.",
+    "node.drains": "A person asked this node to drain. It claims no further run, and what runs goes on.",
+    "node.resumed": "A person ended the drain of this node. It claims runs again.",
     "attempt.unprepared": (
         "A claimed attempt could not be prepared. The run ends with the reason. If the database does not answer, the run waits again."
     ),

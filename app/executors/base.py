@@ -108,7 +108,7 @@ def without_end() -> float:
 class Executor(ABC):
     """Runs attempts. It reports the end of each exactly once, and nothing of an attempt after its end.
 
-    A subclass implements `start`, `capacity`, `submit`, `stop`, `held` and `close`. The other three methods are for executors that
+    A subclass implements `start`, `capacity`, `submit`, `stop`, `held` and `close`. The other four methods are for executors that
     take more runs than they can begin at once, or that have something to prepare.
     """
 
@@ -142,6 +142,10 @@ class Executor(ABC):
 
     def warm_up(self, loads: Iterable[str]) -> None:  # noqa: B027 - optional
         """Prepares for runs of these template classes, so that the first one does not wait."""
+
+    def running(self) -> int:
+        """Returns how many attempts it holds that have begun."""
+        return len(self.held())
 
     def has_waiting(self) -> bool:
         """Returns whether it holds runs that have not begun."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from app.executors.base import Executor
 from app.instants import INSTANT
 from app.integrations.nats.bus import Bus
 from app.integrations.services.service import RegisteredServices
+from app.node.beats import Beats
 from app.node.carrying import Carrying
 from app.node.deferred import DeferredWatch
 from app.node.guard import guarded
@@ -31,10 +31,11 @@ from app.node.sweeper import Sweeper
 from app.node.ticks import Ticks
 from app.outbox.carrier import Carrier
 from app.outbox.event_store import Events
+from app.scheduling.bus_state import BusState
 from app.scheduling.dispatcher import Dispatcher
 from app.scheduling.maintenance import Maintenance
 from app.scheduling.maintenance_store import MaintenanceStore
-from app.scheduling.node_store import NodeStore
+from app.scheduling.node_store import NodeRole, NodeStore
 from app.scheduling.permits import PermitKeeper
 from app.scheduling.resting import RestingTemplates
 from app.signals import Signal
@@ -100,6 +101,16 @@ class Node:
             put_back=parts.runner.put_back_all,
             on_end=self._may_start_again,
         )
+        self._beats = Beats(
+            nodes=parts.nodes,
+            name=parts.name,
+            role=NodeRole.SCHEDULER,
+            runner=parts.runner,
+            clock=clock,
+            settings=settings,
+            state=self._state,
+            wake=self.wake,
+        )
         self._loops: list[Loop] = [Arrivals(parts.requested, self.wake), ClockWatch(clock, self._clock_was_set)]
         if settings.probe_seconds:
             self._loops.append(Probing(parts.probes.tick))
@@ -125,7 +136,7 @@ class Node:
         self._ticks.every("cancels", CANCEL_SECONDS, self._look_after_runs)
         self._ticks.every("endpoints", ENDPOINTS_SECONDS, parts.router.flush)
         self._ticks.every("upkeep", UPKEEP_SECONDS, self._upkeep)
-        self._ticks.every("beat", BEAT_SECONDS, self._beat)
+        self._ticks.every("beat", BEAT_SECONDS, self._beats.tick)
         self._ticks.every("retention", RETENTION_SECONDS, self._forget, first_after=RETENTION_SECONDS / 2)
         for carrying in self._carrying:
             carrying.start()
@@ -202,10 +213,9 @@ class Node:
         if due is not None:
             self._ticks.hurry("dispatch", due + INSTANT)  # the poll would be late; it stays for what others put in between
 
-    def _beat(self) -> None:
-        bus, now = self.parts.bus, self._clock.now()
-        state = bus.state() if bus is not None else None
-        self.parts.nodes.beat(self.parts.name, host=socket.gethostname(), clock=now, tick_age=self.tick_age(), bus=state)
+    def _state(self) -> tuple[float, BusState | None]:
+        bus = self.parts.bus
+        return self.tick_age(), bus.state() if bus is not None else None
 
     def _upkeep(self) -> None:
         for name, work in self.upkeep_steps():

@@ -50,18 +50,38 @@ class Runner:
         self._renewed_at = clock.monotonic()
         self._not_begun: list[Attempt] = []
         self.permit = StartPermit()
-        self.draining = False
+        self.draining = self.asked_to_drain = False
 
     def claim(self) -> int:
         """Fill the executor's free capacity from the source of work; returns how many executions were claimed."""
         started = 0
-        while not self.draining and self.permit.holds and (free := self._executor.capacity()) > 0:
+        while self._claims_work and self.permit.holds and (free := self._executor.capacity()) > 0:
             with self.permit.claiming() as grant:
-                claimed = 0 if grant is None else self._claim(free, grant)
+                claimed = 0 if grant is None or not self._claims_work else self._claim(free, grant)
             started += claimed
             if claimed < free:
                 break
         return started
+
+    @property
+    def _claims_work(self) -> bool:
+        return not (self.draining or self.asked_to_drain)
+
+    def drain(self) -> None:
+        """A person asked this node to drain: it claims nothing more, and what has not begun is put back soon. What runs goes on."""
+        self.asked_to_drain = True
+
+    def resume(self) -> None:
+        """It may claim again."""
+        self.asked_to_drain = False
+
+    def running(self) -> int:
+        """Returns how many attempts run."""
+        return self._executor.running()
+
+    def is_drained(self) -> bool:
+        """Returns whether it was asked to drain, no claim is on its way, and the end of everything that it ran is written."""
+        return self.asked_to_drain and not self.permit.is_claiming() and not self.held()
 
     def _claim(self, free: int, grant: Grant) -> int:
         attempts = self._source.take(free, until=grant.claim_until)
@@ -83,7 +103,7 @@ class Runner:
 
     def put_back(self, after_seconds: float = AHEAD_LIMIT_SECONDS) -> int:
         """What was taken ahead of a free process and found none for so long goes back to where others may take it; returns how many."""
-        self._not_begun += self._executor.release_waiting(after_seconds)
+        self._not_begun += self._executor.release_waiting(0.0 if self.asked_to_drain else after_seconds)
         if not self._not_begun:
             return 0
         self._store.put_back(self._not_begun, now=self._clock.now())

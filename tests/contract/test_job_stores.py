@@ -21,7 +21,7 @@ from app.samples.store import Sample, SampleState, SampleStore
 from app.scheduling.calendar_store import CalendarStore
 from app.scheduling.gathering_store import Gathering, GatheringStore
 from app.scheduling.maintenance_store import MaintenanceStore
-from app.scheduling.node_store import NodeStore
+from app.scheduling.node_store import Drain, Heartbeat, NodeRole, NodeStore
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 Data = Database[Document]
@@ -101,9 +101,11 @@ def test_maintenance_is_on_while_its_document_is_there(database: Data) -> None:
 
 def test_nodes_give_signs_of_life_by_the_clock_of_the_database(database: Data) -> None:
     nodes = NodeStore(database)
-    nodes.beat("b", host="h", clock=datetime.now(UTC), tick_age=0.12345)
-    nodes.beat("a", host="h", clock=datetime.now(UTC), tick_age=0.5)
+    nodes.beat("b", Heartbeat(host="h", clock=datetime.now(UTC), tick_age_seconds=0.12345))
+    nodes.beat("a", Heartbeat(host="h", clock=datetime.now(UTC), tick_age_seconds=0.5))
     assert [(node.id, node.tick_age_seconds, abs(node.skew_seconds) < 60) for node in nodes.all()] == [("a", 0.5, True), ("b", 0.123, True)]
+    (told,) = [node for node in nodes.all() if node.id == "a"]
+    assert (told.role, told.labels, told.slots, told.drain, told.hears) == ("scheduler", (), 0, None, None)
     asked = nodes.write_permit_request("a")
     assert abs((asked - datetime.now(UTC)).total_seconds()) < 60
     assert nodes.names_that_may_start("token", timedelta(minutes=5)) == ["a"]
@@ -112,6 +114,18 @@ def test_nodes_give_signs_of_life_by_the_clock_of_the_database(database: Data) -
     assert nodes.names_that_may_start("another", timedelta(minutes=5)) == ["a"]
     nodes.leave("a")
     assert [node.id for node in nodes.all()] == ["b"]
+
+
+def test_a_node_tells_of_itself_and_reads_its_drain(database: Data) -> None:
+    nodes, told = NodeStore(database), Heartbeat(host="h", clock=NOW, tick_age_seconds=0.5, version="1.2", labels=("gpu", "site=berlin"))
+    assert nodes.beat("a", replace(told, slots=4, running=3, role=NodeRole.WORKER, queues=("jobs.gpu",), hears=True)) is None
+    (node,) = nodes.all()
+    assert (node.version, node.labels, node.slots, node.running, node.role) == ("1.2", ("gpu", "site=berlin"), 4, 3, "worker")
+    assert (node.queues, node.hears, node.drained) == (("jobs.gpu",), True, False)
+    database["nodes"].update_one({"_id": "a"}, {"$set": {"drain": {"by": "u", "at": NOW}}})
+    assert nodes.beat("a", replace(told, drained=True)) == Drain(by="u", at=NOW)
+    (node,) = nodes.all()
+    assert (node.drain, node.drained, node.hears) == (Drain(by="u", at=NOW), True, None)
 
 
 def test_runs_by_hand_are_counted_in_a_sliding_window(database: Data) -> None:

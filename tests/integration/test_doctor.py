@@ -23,7 +23,7 @@ from app.doctor import Doctor, Finding, Level
 from app.doctor import _tz_version as system_tz_version
 from app.factory import Store, build_services
 from app.jobs.shape import JOB
-from app.scheduling.node_store import NodeStore
+from app.scheduling.node_store import Heartbeat, NodeStore
 from app.services import Services
 from app.shapes import DAMAGED, Object, make_readable
 from migrations_scripts.m0001_registry import INDEXES
@@ -62,7 +62,7 @@ def _roomy_disks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def healthy(store: Store, settings: Settings) -> Services:
     settings.data_path.mkdir(parents=True, exist_ok=True)
-    NodeStore(store.database).beat("node-1", host="a", clock=Ahead().now(), tick_age=0.1)
+    NodeStore(store.database).beat("node-1", Heartbeat(host="a", clock=Ahead().now(), tick_age_seconds=0.1))
     return build_services(settings, store, clock=Ahead())
 
 
@@ -144,7 +144,9 @@ BREAKS: dict[str, tuple[Callable[[Store, Services, Actor], Any], tuple[str, str,
         ("Key", "problem", "the key does not decrypt the secrets of shop"),
     ),
     "a scheduler that does not tick": (
-        lambda store, services, actor: NodeStore(store.database).beat("node-2", host="b", clock=Ahead().now(), tick_age=90.0),
+        lambda store, services, actor: NodeStore(store.database).beat(
+            "node-2", Heartbeat(host="b", clock=Ahead().now(), tick_age_seconds=90.0)
+        ),
         ("Nodes", "problem", "the scheduler of node-2 has not ticked for 90 s"),
     ),
     "no node": (
@@ -227,7 +229,7 @@ def test_jobs_in_a_zone_that_not_each_node_knows_are_told(healthy: Services, sto
 
 @pytest.mark.parametrize(("seconds", "level"), [(2.5, "warning"), (-2.5, "warning"), (60.0, "problem")])
 def test_clocks_that_differ_are_told(store: Store, settings: Settings, seconds: float, level: str) -> None:
-    NodeStore(store.database).beat("node-1", host="a", clock=Ahead(seconds).now(), tick_age=0.1)
+    NodeStore(store.database).beat("node-1", Heartbeat(host="a", clock=Ahead(seconds).now(), tick_age_seconds=0.1))
     here = build_services(settings, store, clock=Ahead())
     assert [found[:2] for found in worse(here, store)] == [("Nodes", level)]
     there = build_services(settings, store, clock=Ahead(seconds))

@@ -52,6 +52,17 @@ def test_a_bad_value_stops_the_start_naming_the_variable(name: str, value: str) 
     assert "JOBWRIGHT_MAX_JOBS" in str(caught.value), "all of them are named at once"
 
 
+def test_labels_of_a_node_are_sorted_and_refused_by_name() -> None:
+    assert load_settings({"JOBWRIGHT_NODE_LABELS": " site=berlin, gpu ,gpu,, a.b-c_1=2 "}).node_labels == (
+        "a.b-c_1=2",
+        "gpu",
+        "site=berlin",
+    )
+    for text in ("GPU", "site=", "=berlin", "a=b=c", "-x", "two words", "ü", "x" * 64, ",".join(f"l{n}" for n in range(33))):
+        with pytest.raises(ConfigError, match="JOBWRIGHT_NODE_LABELS"):
+            load_settings({"JOBWRIGHT_NODE_LABELS": text})
+
+
 @pytest.mark.parametrize("secret", [" ", "changeme", "Change-Me!", "secret", "xxxx", "your_secret", "password", "********"])
 def test_a_placeholder_is_no_client_secret(secret: str) -> None:
     with pytest.raises(ConfigError, match="JOBWRIGHT_OIDC_CLIENT_SECRET"):

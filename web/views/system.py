@@ -70,6 +70,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         say("Running jobs"),
         (
             "pool_size",
+            "node_labels",
             "max_running",
             "template_limits",
             "group_limits",

@@ -147,6 +147,11 @@ class Backlog:
         with self._lock:
             return dict(self._held)
 
+    def running(self) -> int:
+        """Returns how many runs have begun and not ended."""
+        with self._lock:
+            return len(self._held) - len(self._not_begun)
+
     def has_not_begun(self) -> bool:
         """Returns whether it holds runs that have not begun."""
         with self._lock:

@@ -72,6 +72,9 @@ class LocalExecutor(Executor):
         for load in loads:
             self._post(partial(self._supervisor.zygotes.of, load))
 
+    def running(self) -> int:
+        return self._backlog.running()
+
     def has_waiting(self) -> bool:
         return self._backlog.has_not_begun()
 

@@ -28,7 +28,7 @@ from app.integrations.inbound.model import Delivery, Outcome
 from app.jobs.filters import JobFilter
 from app.queue.model import Attempt, Reason, Status, Trigger
 from app.sandbox.protocol import StopReason
-from app.scheduling.node_store import NodeStore
+from app.scheduling.node_store import Heartbeat, NodeStore
 from app.services import Services
 from tests.builders.queue import execution_document
 from tests.conftest import START, Api, app_of
@@ -157,7 +157,7 @@ class House:
         self.db["samples"].insert_one({"_id": "sample", **sample, "connections": [], "jobs": [self.job.id]})
         mark = {"failed_at": now, "by": actor.email, "at": now, "note": "known", "dismissed": False}
         self.db["acknowledgements"].insert_one({"_id": self.job.id, "execution_id": "e", **mark})
-        NodeStore(self.db).beat("node", host="h", clock=now, tick_age=0.1)
+        NodeStore(self.db).beat("node", Heartbeat(host="h", clock=now, tick_age_seconds=0.1))
         services.settings_trail.record("h", {"PORT": "1"}, {"KEY": "s"})
         admin = replace(actor, id="other", email="bert@example.com", role="admin")
         danger = {"name": "danger", "template_type": "misbehave", "parameters": {"how": "raise"}}

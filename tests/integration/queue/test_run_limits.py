@@ -20,7 +20,7 @@ from app.queue.execution import Execution
 from app.queue.model import Attempt
 from app.queue.start_limits import StartLimits
 from app.queue.start_store import StartStore
-from app.scheduling.node_store import NodeStore
+from app.scheduling.node_store import Heartbeat, NodeStore
 from app.services import Services
 from tests.builders.queue import Queue, claim, enqueue, failure, make_job, success
 from tests.builders.scheduling import dispatcher
@@ -166,7 +166,7 @@ def test_a_manual_run_beyond_the_limit_is_refused_with_the_time_to_wait(
 def test_a_manual_run_waits_where_the_job_says_so(
     services: Services, super_admin: Actor, executions: Queue, clock: ManualClock, store: Store
 ) -> None:
-    NodeStore(store.database).beat("node", host="h", clock=clock.now(), tick_age=0.0)
+    NodeStore(store.database).beat("node", Heartbeat(host="h", clock=clock.now(), tick_age_seconds=0.0))
     job = limited(services, super_admin, excess="queue", run_limit={"runs": 1, "seconds": 172_800, "excess": "queue"})
     services.runs.run_now(super_admin, job.id)
     run_all(executions, clock)

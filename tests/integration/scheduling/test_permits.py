@@ -22,7 +22,7 @@ from app.sandbox.kernel import boot_seconds
 from app.sandbox.protocol import StopReason
 from app.scheduling import maintenance as switching
 from app.scheduling.maintenance_store import MaintenanceStore
-from app.scheduling.node_store import NodeStore
+from app.scheduling.node_store import Heartbeat, NodeStore
 from app.scheduling.permit import Grant, StartPermit
 from app.scheduling.permits import PermitKeeper
 from app.services import Services
@@ -207,7 +207,7 @@ def test_a_run_says_whether_it_has_started_and_what_it_waits_for(
         return str(api("POST", f"{jobs}/{one}/run").json["message"])
 
     assert said() == "Run queued: no node that starts runs is online"
-    NodeStore(store.database).beat("n", host="h", clock=clock.now(), tick_age=0.0)
+    NodeStore(store.database).beat("n", Heartbeat(host="h", clock=clock.now(), tick_age_seconds=0.0))
     assert said() == "Run queued"
     (attempt,) = executions.claim_due(owner="w", now=clock.now(), lease=LEASE, limit=1)
     assert said() == "Run queued: other runs of the job are still running"
@@ -223,7 +223,7 @@ def test_a_run_that_starts_while_it_is_asked_about_does_not_wait_for_itself(
     services: Services, super_admin: Actor, store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     executions = Queue(store.database)
-    NodeStore(store.database).beat("n", host="h", clock=clock.now(), tick_age=0.0)
+    NodeStore(store.database).beat("n", Heartbeat(host="h", clock=clock.now(), tick_age_seconds=0.0))
     job = make_job(services, super_admin, overlap="queue", concurrency={"max_instances": 1})
     execution = services.runs.run_now(super_admin, job.id)
     full_bound = QueueStore.full_bound

@@ -18,7 +18,7 @@ from app.factory import Store, build_services, create_app
 from app.integrations.nats import problems
 from app.jobtemplates.catalogue import Catalogue
 from app.scheduling.bus_state import BusState
-from app.scheduling.node_store import NodeStore
+from app.scheduling.node_store import Heartbeat, NodeStore
 from tests.builders.bus import owe_events
 from tests.conftest import csrf
 from tests.posting import text
@@ -41,7 +41,7 @@ def client(store: Store, settings: Settings, clock: ManualClock, catalogue: Cata
 
 
 def beat(store: Store, clock: ManualClock, name: str, bus: BusState | None) -> None:
-    NodeStore(store.database).beat(name, host=name, clock=clock.now(), tick_age=0.1, bus=bus)
+    NodeStore(store.database).beat(name, Heartbeat(host=name, clock=clock.now(), tick_age_seconds=0.1, bus=bus))
     store.database["nodes"].update_one({"_id": name}, {"$set": {"seen_at": clock.now()}})
 
 

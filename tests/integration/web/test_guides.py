@@ -16,7 +16,7 @@ from app.accounts.signin import Visitor
 from app.audit.model import SYSTEM, Actor
 from app.errors import ValidationFailed
 from app.factory import Store, create_app
-from app.scheduling.node_store import NodeStore
+from app.scheduling.node_store import Heartbeat, NodeStore
 from app.services import Services
 from tests.builders.queue import Queue
 from tests.conftest import START, csrf
@@ -105,7 +105,7 @@ def test_the_palette_and_the_settings_are_for_who_may_see_them(services: Service
 
 def test_nodes_and_settings_are_shown_and_secrets_are_not(browser_client: FlaskClient, store: Store) -> None:
     assert "No node is online, so no job starts" in text(browser_client.get("/system"))
-    NodeStore(store.database).beat("n1", host="alpha", clock=START, tick_age=0.2)
+    NodeStore(store.database).beat("n1", Heartbeat(host="alpha", clock=START, tick_age_seconds=0.2))
     store.database["nodes"].update_one({"_id": "n1"}, {"$set": {"seen_at": START - timedelta(minutes=5)}})
     page = text(browser_client.get("/system"))
     assert "offline" in page

@@ -452,7 +452,7 @@ class House:
             "probes": parts.probes.tick,
             "maintenance reason": parts.maintenance.reason,
             "templates in use": parts.templates_in_use,
-            "beat": node._beat,
+            "beat": node._beats.tick,
             "nodes": self.services.nodes,
         }
 

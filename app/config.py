@@ -167,6 +167,13 @@ class Settings:
         "MONGODB_URI", "str", "", "MongoDB connection string. Leave empty to use a private MongoDB in the data folder.", secret=True
     )
     database: str = _var("JOBWRIGHT_DATABASE", "str", "jobwright", "Name of the database of Jobwright")
+    migrate: str = _var(
+        "JOBWRIGHT_MIGRATE",
+        "str",
+        "auto",
+        "auto: a process applies pending database migrations when it starts. never: it refuses to start until `jobwright migrate` has run.",
+        validate=OneOf(["auto", "never"]),
+    )
     data_dir: str = _var("JOBWRIGHT_DATA_DIR", "str", "./data", "Folder for the private MongoDB, the key and the files of jobs")
     sample: bool = _var(
         "JOBWRIGHT_SAMPLE",

@@ -35,6 +35,8 @@ EVENTS: dict[str, str] = {
     ),
     "migration.applied": "A database migration was applied.",
     "migration.reverted": "A database migration was reverted.",
+    "migration.waiting": "Another process migrates the database. This one waits for it.",
+    "migration.lock_not_renewed": "The lock of the migrations could not be renewed. With the reason. The next try is in ten seconds.",
     "name.taken": "A stored name could not be converted to its normal spelling, because another record has that name already.",
     "dispatch.planned": "Due times became executions. With the counts of one tick.",
     "self_pause.nothing_to_pause": "A job failed too often in a row, but it has no schedule that could be paused, or it was deleted.",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import ModuleType
 
+from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 import migrations_scripts
 from app.clock import Clock
@@ -22,8 +24,10 @@ from app.mongo import EXACT, Document
 
 log = get_logger(__name__)
 
-LOCK_SECONDS = 600  # a migration of a large database; a starter that died is not waited for longer
-WAIT_SECONDS = 30.0
+LOCK_SECONDS = 60  # the lease of the lock: after a process that died, the next one goes on within it
+RENEW_SECONDS = 10.0  # between two renewals of the lease
+WAIT_SECONDS = 600.0  # for another process that migrates: a large database takes minutes
+POLL_SECONDS = 0.1
 # Jobs that delete refuse a database with this document (templates_lib/database_cleanup).
 MARKER: Document = {"_id": "jobwright"}
 
@@ -47,29 +51,35 @@ class Migrator:
         """Ids of the migrations that ran, in order."""
         return sorted(row["_id"] for row in self._collection.find({"applied_at": {"$exists": True}}))
 
-    def upgrade(self) -> list[str]:
-        """Run what has not run yet; returns the ids. Raises StartError where another holds the lock for too long."""
+    def upgrade(self, *, wait_seconds: float | None = None) -> list[str]:
+        """Applies the pending migrations and returns their ids.
+
+        Waits for at most `wait_seconds` (by default, WAIT_SECONDS) while another process migrates. Raises StartError if that takes longer,
+        or if this process lost the lock.
+        """
         if not self._pending():
             return []
-        with self._lock():
+        with self._lock(wait_seconds) as lease:
             self._collection.replace_one(MARKER, MARKER, upsert=True)
             done = []
             for name, module in self._pending():
                 module.up(self._database)
+                lease.require()
                 self._collection.insert_one({"_id": name, "applied_at": self._clock.now()})
                 log.info("migration.applied", migration=name)
                 done.append(name)
             return done
 
-    def downgrade(self, to: str) -> list[str]:
-        """Take back, newest first, each migration after `to` (an id, or `zero`); returns the ids."""
+    def downgrade(self, to: str, *, wait_seconds: float | None = None) -> list[str]:
+        """Reverts each migration after `to` (an id, or `zero`), the newest first, and returns their ids. Waits as `upgrade` does."""
         known = dict(find_migrations())
         if to != "zero" and to not in known:
             raise StartError(f"There is no migration {to!r}. The migrations are {', '.join(known)}; zero reverts all.")
-        with self._lock():
+        with self._lock(wait_seconds) as lease:
             back = [name for name in reversed(self.applied()) if to == "zero" or name > to]
             for name in back:
                 known[name].down(self._database)
+                lease.require()
                 self._collection.delete_one({"_id": name})
                 log.info("migration.reverted", migration=name)
             return back
@@ -78,30 +88,73 @@ class Migrator:
         """Ids of the migrations that have not run, in order."""
         return [name for name, _ in self._pending()]
 
+    def wait_until_applied(self, wait_seconds: float) -> list[str]:
+        """Waits for at most `wait_seconds` until other processes have applied all migrations. Returns the ids that are pending then."""
+        deadline = time.monotonic() + wait_seconds
+        while (names := self.pending()) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        return names
+
     def _pending(self) -> list[tuple[str, ModuleType]]:
         applied = set(self.applied())
         return [(name, module) for name, module in find_migrations() if name not in applied]
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
-        owner, deadline = secrets.token_hex(8), time.monotonic() + WAIT_SECONDS
-        while not self._take(owner):
+    def _lock(self, wait_seconds: float | None) -> Iterator[_Lease]:
+        lease = _Lease(self._collection, self._clock)
+        deadline = time.monotonic() + (WAIT_SECONDS if wait_seconds is None else wait_seconds)
+        waiting = False
+        while not lease.take():
+            if not waiting:
+                log.info("migration.waiting")
+                waiting = True
             if time.monotonic() > deadline:
                 raise StartError("Another process has been migrating the database for too long. Look at its log.")
-            time.sleep(0.1)
-        try:
-            yield
-        finally:
-            self._collection.delete_one({"_id": "lock", "owner": owner})
+            time.sleep(POLL_SECONDS)
+        with lease:
+            yield lease
 
-    def _take(self, owner: str) -> bool:
+
+class _Lease:
+    """The lock of the process that migrates. It expires unless it is renewed, so that a killed process does not keep it."""
+
+    def __init__(self, collection: Collection[Document], clock: Clock) -> None:
+        self._collection, self._clock = collection, clock
+        self._owner = secrets.token_hex(8)
+        self._ended = threading.Event()
+        self._renewing = threading.Thread(target=self._renew, name="migration lock", daemon=True)
+
+    def take(self) -> bool:
+        """Takes the lock if nobody holds it. Returns whether that worked."""
         now = self._clock.now()
         try:
             self._collection.update_one(
                 {"_id": "lock", "expires_at": {"$lt": now}},
-                {"$set": {"owner": owner, "expires_at": now + timedelta(seconds=LOCK_SECONDS)}},
+                {"$set": {"owner": self._owner, "expires_at": now + timedelta(seconds=LOCK_SECONDS)}},
                 upsert=True,
             )
         except DuplicateKeyError:
             return False
         return True
+
+    def require(self) -> None:
+        """Renews the lock. Raises StartError if another process has taken it, because this one did not renew it in time."""
+        expires_at = self._clock.now() + timedelta(seconds=LOCK_SECONDS)
+        if not self._collection.update_one({"_id": "lock", "owner": self._owner}, {"$set": {"expires_at": expires_at}}).matched_count:
+            raise StartError("This process lost the lock of the migrations to another one. Run `jobwright migrate` again.")
+
+    def __enter__(self) -> None:
+        self._renewing.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._renewing.join()
+        self._collection.delete_one({"_id": "lock", "owner": self._owner})
+
+    def _renew(self) -> None:
+        """Renews the lock while the migrations run. An error is left to `require`, which the migrating thread calls after each of them."""
+        while not self._ended.wait(RENEW_SECONDS):
+            try:
+                self.require()
+            except (PyMongoError, StartError) as error:
+                log.warning("migration.lock_not_renewed", reason=str(error)[:200])

@@ -19,7 +19,7 @@ from app.audit.model import SYSTEM
 from app.config import Settings, load_settings
 from app.errors import JobwrightError
 from app.events import configure_logging, get_logger, is_for_people
-from app.factory import build_node, build_services, launch_executor, migrate, open_store, with_engine
+from app.factory import build_node, build_services, launch_executor, migrate, open_store, require_migrated, with_engine
 from app.mongo import connect
 from app.premises import errors_name_settings, make_data_folder
 from app.services import Services
@@ -63,7 +63,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
     store, services, greeting = None, None, _Greeting(settings.admin_email, for_people=is_for_people(settings.log_format))
     try:
         store = open_store(settings)
-        migrate(store)
+        require_migrated(store) if settings.migrate == "never" else migrate(store)
         services = build_services(settings, store)
         greeting.keep_password(_first_admin(services))
         services.settings_trail.record(f"{socket.gethostname()} {role}", *settings.chosen())

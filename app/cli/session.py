@@ -24,6 +24,13 @@ def cli_actor() -> Actor:
     return Actor(id="cli", email="command line", role=Role.SUPER_ADMIN.value, via="cli")
 
 
+def names_database() -> bool:
+    """Returns whether the settings name a MongoDB, so that no private one is used."""
+    from app.config import load_settings  # noqa: PLC0415 - `--help` does without it
+
+    return bool(load_settings().mongodb_uri)
+
+
 @contextmanager
 def open_registry(*, existing: bool = False) -> Iterator[tuple[Store, Settings]]:
     """Yields the database of the registry and the settings.
@@ -52,16 +59,13 @@ def open_registry(*, existing: bool = False) -> Iterator[tuple[Store, Settings]]
 def open_services(*, existing: bool = False) -> Iterator[tuple[Services, Store]]:
     """Yields the services and the database.
 
-    With `existing`, see `open_registry`; pending migrations raise StartError. Otherwise they are applied.
+    With `existing`, see `open_registry`; pending migrations raise StartError. Otherwise they are applied, if JOBWRIGHT_MIGRATE allows it.
     """
-    from app.clock import SystemClock  # noqa: PLC0415 - `--help` does without it
-    from app.errors import StartError  # noqa: PLC0415 - the same
-    from app.factory import build_services, migrate  # noqa: PLC0415 - the same
-    from app.migrations import Migrator  # noqa: PLC0415 - the same
+    from app.factory import build_services, migrate, require_migrated  # noqa: PLC0415 - `--help` does without it
 
     with open_registry(existing=existing) as (store, settings):
-        if not existing:
+        if existing or settings.migrate == "never":
+            require_migrated(store)
+        else:
             migrate(store)
-        elif pending := Migrator(store.database, SystemClock()).pending():
-            raise StartError(f"The registry has pending migrations ({', '.join(pending)}). Run `jobwright migrate`.")
         yield build_services(settings, store, make_key=not existing), store

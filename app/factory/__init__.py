@@ -1,7 +1,7 @@
 """Puts the service together: the one place that names concrete classes. One module for each stage, in the order in which they stand on
 each other: database, handlers, stores, ground, people, templates, jobs, executions, faces, engine."""
 
-from app.factory.database import Store, migrate, open_store
+from app.factory.database import Store, migrate, open_store, require_migrated
 from app.factory.engine import build_node, launch_executor, with_engine
 from app.factory.faces import build_services, create_api, create_app
 from app.factory.handlers import event_handlers, owing
@@ -19,5 +19,6 @@ __all__ = [
     "migrate",
     "open_store",
     "owing",
+    "require_migrated",
     "with_engine",
 ]

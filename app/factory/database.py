@@ -82,3 +82,9 @@ def _check_server(store: Store) -> None:
 def migrate(store: Store, clock: Clock | None = None) -> list[str]:
     """Applies the migrations that are pending and returns their ids."""
     return Migrator(store.database, clock or SystemClock()).upgrade()
+
+
+def require_migrated(store: Store) -> None:
+    """Raises StartError if migrations are pending."""
+    if pending := Migrator(store.database, SystemClock()).pending():
+        raise StartError(f"The registry has pending migrations ({', '.join(pending)}). Run `jobwright migrate`.")

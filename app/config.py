@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,6 +48,19 @@ class _Zone(ma.String):
 class _Hosts(ma.String):
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+
+
+class _Networks(ma.String):
+    """Networks in CIDR notation, comma-separated."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        networks = []
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                networks.append(str(ip_network(part)))
+            except ValueError:
+                raise ValidationError(f"{part!r} is not a network, such as 10.0.0.0/8 or fd00::/8") from None
+        return tuple(networks)
 
 
 class _Subjects(ma.String):
@@ -135,6 +149,7 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "upper": _Upper,
     "zone": _Zone,
     "hosts": _Hosts,
+    "networks": _Networks,
     "counts": _Counts,
     "labels": _Labels,
     "words": _Words,
@@ -148,6 +163,7 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
 CENTURY_DAYS = 36_500
 CENTURY_SECONDS = CENTURY_DAYS * 86_400  # the longest span; a date so far from today's is one still. Counts are held to it as well
 
+LEAST_TOKEN = 16  # characters of the token for metrics
 MOST_COUNTED_AN_HOUR = 100_000  # runs of one person: the record that counts them holds the time of each
 
 
@@ -204,6 +220,27 @@ class Settings:
     )
     host: str = _var("HOST", "str", "127.0.0.1", "Address that the web server listens on")
     port: int = _var("PORT", "int", 8080, "Port that the web server listens on; 0 chooses a free port", **_at_least(0, 65535))
+    health_port: int = _var(
+        "JOBWRIGHT_HEALTH_PORT",
+        "int",
+        0,
+        "Port for `/live`, `/ready`, `/health`, `/health/detailed` and `/metrics` alone, for processes without a web server; 0 opens none",
+        **_at_least(0, 65535),
+    )
+    metrics_token: str = _var(
+        "JOBWRIGHT_METRICS_TOKEN",
+        "str",
+        "",
+        "Token that `/metrics` asks for, at least 16 characters. Leave empty to ask for none.",
+        secret=True,
+    )
+    metrics_networks: tuple[str, ...] = _var(
+        "JOBWRIGHT_METRICS_NETWORKS",
+        "networks",
+        (),
+        "Networks that may read `/metrics`, such as `10.0.0.0/8`, separated by commas. Leave empty to allow this machine alone, or any "
+        "address with JOBWRIGHT_METRICS_TOKEN.",
+    )
     web_threads: int = _var("JOBWRIGHT_WEB_THREADS", "int", 16, "Number of requests that are served at the same time", **_at_least(1, 512))
     web_connections: int = _var(
         "JOBWRIGHT_WEB_CONNECTIONS",
@@ -664,6 +701,8 @@ def _together(settings: Settings) -> list[str]:
         problems.append(f"JOBWRIGHT_SECRET_KEY: {weakness}. {HOW_TO_MAKE_A_KEY}")
     if settings.oidc_client_secret and is_placeholder(settings.oidc_client_secret):
         problems.append("JOBWRIGHT_OIDC_CLIENT_SECRET: is a placeholder; set it to the secret that the provider has created")
+    if settings.metrics_token and (len(settings.metrics_token) < LEAST_TOKEN or is_placeholder(settings.metrics_token)):
+        problems.append(f"JOBWRIGHT_METRICS_TOKEN: must be at least {LEAST_TOKEN} random characters")
     if settings.oidc_issuer:
         if not settings.oidc_issuer.startswith(("https://", "http://")):
             problems.append(_sentence("JOBWRIGHT_OIDC_ISSUER", "must begin with https://", settings.oidc_issuer))

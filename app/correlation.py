@@ -38,7 +38,7 @@ def install(app: Flask) -> None:
     def end(response: Response) -> Response:
         if "correlation_id" in g:
             response.headers[HEADER] = g.correlation_id
-            quiet = request.path.startswith(("/static/", "/live", "/ready", "/health"))
+            quiet = request.path.startswith(("/static/", "/live", "/ready", "/health", "/metrics"))
             level = log.debug if quiet else log.info
             milliseconds = round((time.perf_counter() - g.began) * 1000, 1)
             level(

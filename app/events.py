@@ -33,6 +33,7 @@ EVENTS: dict[str, str] = {
     "database.away": (
         "The database does not answer. With the driver's reason, which may contain addresses. Answers to requests do not contain it."
     ),
+    "metrics.unreadable": "The values of the database could not be read for /metrics. With the reason.",
     "migration.applied": "A database migration was applied.",
     "migration.reverted": "A database migration was reverted.",
     "migration.waiting": "Another process migrates the database. This one waits for it.",

@@ -28,7 +28,7 @@ from templates_lib.messages import say
 
 if TYPE_CHECKING:
     from app.factory import Store
-    from app.webserver import WebServer
+    from app.webserver import ProbeServer, WebServer
 
 log = get_logger(__name__)
 
@@ -54,7 +54,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
     role = "serve" if web and engine else "web" if web else "scheduler"
     signals = _Signals()
     # Before anything is made or logged: an address that is wrong, or a port that is taken, ends the start here, with its error alone.
-    listener = _listener(settings) if web else None
+    listener, probe_listener = _listeners(settings, web=web)
     if settings.mongodb_uri:
         connect(settings.mongodb_uri).close()
     make_data_folder(settings.data_path)
@@ -71,6 +71,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
         if node is not None:
             services = with_engine(services, node)
         server = _web_server(services, listener) if listener is not None else None
+        probes = _probe_server(services, probe_listener) if probe_listener is not None else None
         services.samples.keep_server()
         if node is not None:
             node.start()
@@ -88,6 +89,8 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
         if node is not None:
             signals.on_second(node.hurry)
             node.drain(settings.drain_seconds)
+        if probes is not None:
+            probes.stop()
     finally:
         greeting.say_password()
         if executor is not None:
@@ -169,10 +172,19 @@ def _make_sample(services: Services) -> None:
         log.warning("sample.not_made", reason=reason)
 
 
-def _listener(settings: Settings) -> socket.socket:
-    from app.webserver import listen  # noqa: PLC0415 - the short commands and `scheduler` need no web framework
+def _listeners(settings: Settings, *, web: bool) -> tuple[socket.socket | None, socket.socket | None]:
+    """The sockets of the web server and of the port for health and metrics, each None where there is none."""
+    if not web and not settings.health_port:
+        return None, None
+    from app.webserver import listen, listen_for_probes  # noqa: PLC0415 - the short commands and most schedulers need no web framework
 
-    return listen(settings)
+    return listen(settings) if web else None, listen_for_probes(settings)
+
+
+def _probe_server(services: Services, listener: socket.socket) -> ProbeServer:
+    from app.webserver import ProbeServer  # noqa: PLC0415 - as above
+
+    return ProbeServer(services, listener)
 
 
 def _web_server(services: Services, listener: socket.socket) -> WebServer:

@@ -51,6 +51,7 @@ from app.jobtemplates.presets import Presets
 from app.jobtemplates.service import Templates
 from app.jobtemplates.sharing import Sharing
 from app.keys import KeyRing
+from app.metrics.service import Metrics
 from app.outbox.event_store import Events
 from app.samples.service import Samples
 from app.scheduling.backfill import Backfills
@@ -127,6 +128,7 @@ class Services:
     maintenance: Maintenance
     backfills: Backfills
     samples: Samples
+    metrics: Metrics
     registered: RegisteredServices
     registration: ServiceRegistration
     registrations: Registrations

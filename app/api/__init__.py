@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import ModuleType
+
 from flask import Flask
 from flask_smorest import Api
 
@@ -29,6 +32,8 @@ from app.api.job_history import routes as job_history
 from app.api.job_types import routes as job_types
 from app.api.jobs import routes as jobs
 from app.api.maintenance import routes as maintenance
+from app.api.metrics import counting
+from app.api.metrics import routes as metrics
 from app.api.outbox import routes as outbox
 from app.api.problem_types import routes as problem_types
 from app.api.sample import routes as sample
@@ -78,7 +83,9 @@ RESOURCES = (
     schedules,
     schedule_executions,
     health,
+    metrics,
 )
+PROBES = (health, metrics)  # of a process without a web server
 
 
 class JobwrightApi(Api):  # type: ignore[misc]  # flask-smorest has no types
@@ -91,17 +98,12 @@ class JobwrightApi(Api):  # type: ignore[misc]  # flask-smorest has no types
 
 
 def register_api(app: Flask, services: Services) -> None:
-    """Adds REST and health to the application."""
-    app.extensions[EXTENSION] = services
+    """Adds REST, health and metrics to the application."""
     app.extensions[PLACES] = WaitingPlaces(services.settings)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order of a schema's properties is the order of its form
     app.config.update(
-        API_TITLE="Jobwright",
-        API_VERSION=API_VERSION,
-        OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/api",
         OPENAPI_JSON_PATH="openapi.json",
-        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         API_SPEC_OPTIONS={
             "info": {"description": DESCRIPTION, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
             "servers": [{"url": "/", "description": "This installation"}],
@@ -110,15 +112,28 @@ def register_api(app: Flask, services: Services) -> None:
         },
     )
     app.url_map.converters["int"] = ShortNumber
-    correlation.install(app)
-    api = JobwrightApi(app)
+    api = _install(app, services, RESOURCES)
     api.register_converter(ShortNumber, lambda _: {"type": "integer", "minimum": 0, "maximum": 999_999_999})
-    for resource in RESOURCES:
-        api.register_blueprint(resource.blueprint)
     api.spec.components.schemas.pop("PaginationMetadata", None)  # of flask-smorest's own pages, which no resource has
     _describe_problems(api)
     register_error_response(api.spec.components)
+
+
+def register_probes(app: Flask, services: Services) -> None:
+    """Adds health and metrics alone to the application, without a description."""
+    _install(app, services, PROBES)
+
+
+def _install(app: Flask, services: Services, resources: Sequence[ModuleType]) -> JobwrightApi:
+    app.extensions[EXTENSION] = services
+    app.config.update(API_TITLE="Jobwright", API_VERSION=API_VERSION, OPENAPI_VERSION="3.1.0", MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
+    correlation.install(app)
+    counting.install(app)
+    api = JobwrightApi(app)
+    for resource in resources:
+        api.register_blueprint(resource.blueprint)
     app.register_error_handler(Exception, answer_elsewhere)
+    return api
 
 
 def _describe_problems(api: JobwrightApi) -> None:

@@ -3,7 +3,7 @@ each other: database, handlers, stores, ground, people, templates, jobs, executi
 
 from app.factory.database import Store, migrate, open_store, require_migrated
 from app.factory.engine import build_node, launch_executor, with_engine
-from app.factory.faces import build_services, create_api, create_app
+from app.factory.faces import build_services, create_api, create_app, create_probes
 from app.factory.handlers import event_handlers, owing
 from app.factory.stores import Stores
 
@@ -14,6 +14,7 @@ __all__ = [
     "build_services",
     "create_api",
     "create_app",
+    "create_probes",
     "event_handlers",
     "launch_executor",
     "migrate",

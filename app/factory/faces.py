@@ -15,6 +15,7 @@ from app.factory.ground import Ground, lay_ground
 from app.factory.inbound import build_inbound
 from app.factory.integrations import Integrations, build_integrations
 from app.factory.jobs import Jobs, build_jobs
+from app.factory.metrics import build_metrics
 from app.factory.people import People, build_people
 from app.factory.templates import Materials, build_materials
 from app.jobtemplates.catalogue import Catalogue
@@ -119,6 +120,7 @@ def _services(
         registered=integrations.registered,
         registration=integrations.registration,
         registrations=integrations.registrations,
+        metrics=build_metrics(ground),
         samples=_samples(ground, materials, jobs, executions),
         bulk=Bulk(
             registry=registered.registry,
@@ -183,4 +185,15 @@ def create_api(services: Services) -> Flask:
     app = Flask("jobwright", static_folder=None, template_folder=None)
     app.url_map.merge_slashes = False  # an empty part of an address is no other address: `jobs//run` is not the job `run`
     register_api(app, services)
+    return app
+
+
+def create_probes(services: Services) -> Flask:
+    """Returns a Flask application with health and metrics alone, for a port of their own."""
+    from flask import Flask  # noqa: PLC0415 - as above
+
+    from app.api import register_probes  # noqa: PLC0415
+
+    app = Flask("jobwright", static_folder=None, template_folder=None)
+    register_probes(app, services)
     return app

@@ -11,6 +11,7 @@ from app.factory.database import Store
 from app.factory.handlers import event_handlers, owing
 from app.factory.stores import Stores
 from app.keys import KeyRing, load_key
+from app.measures import Measures
 from app.outbox.event_store import Events
 from app.signals import Signal
 
@@ -30,6 +31,7 @@ class Ground:
     queued: Signal = field(default_factory=Signal)
     owed: Signal = field(default_factory=Signal)
     template_on: Signal = field(default_factory=Signal)
+    measures: Measures = field(default_factory=Measures)
 
 
 def lay_ground(settings: Settings, store: Store, clock: Clock, *, make_key: bool) -> Ground:

@@ -16,7 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app.config import Settings
 from app.errors import StartError
 from app.events import get_logger
-from app.factory import create_app
+from app.factory import create_app, create_probes
 from app.services import Services
 from app.webserver.connection import Connection
 from app.webserver.limits import SPARE_FILES, Limits, affordable_connections, leaving_order
@@ -29,6 +29,7 @@ BACKLOG = 1024  # connections that the kernel holds until the loop takes them
 CHECK_SECONDS = 0.5  # from one look at the clients' deadlines to the next
 ROOM_SHARE = 20  # one of so many connections is closed when there are too many
 DRAIN_SECONDS = 5.0
+PROBE_THREADS, PROBE_CONNECTIONS, MOST_PROBE_BYTES = 4, 64, 1000  # of the port for health and metrics
 FEW_TURNS = 10  # of the loop: what has been accepted or aborted reaches its connection
 
 
@@ -49,6 +50,19 @@ class WebServer:
         host, port = listener.getsockname()[:2]
         self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._server = Server(app, listener, limits, threads=settings.web_threads)
+
+    def stop(self) -> None:
+        """Finishes the received requests, and takes no new ones."""
+        self._server.stop()
+
+
+class ProbeServer:
+    """Serves health and metrics alone, on a port of their own."""
+
+    def __init__(self, services: Services, listener: socket.socket) -> None:
+        """`listener` is the result of `listen`."""
+        limits = Limits(body_bytes=MOST_PROBE_BYTES, connections=PROBE_CONNECTIONS)
+        self._server = Server(create_probes(services), listener, limits, threads=PROBE_THREADS)
 
     def stop(self) -> None:
         """Finishes the received requests, and takes no new ones."""
@@ -168,11 +182,18 @@ class Server:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Returns a socket that listens on the address of the settings. Raises StartError."""
+    """Returns a socket that listens on the address of the web server. Raises StartError."""
+    return _listen(settings.host, settings.port, variable="PORT")
+
+
+def listen_for_probes(settings: Settings) -> socket.socket | None:
+    """Returns a socket that listens on JOBWRIGHT_HEALTH_PORT; None if that is 0. Raises StartError."""
+    return _listen(settings.host, settings.health_port, variable="JOBWRIGHT_HEALTH_PORT") if settings.health_port else None
+
+
+def _listen(host: str, port: int, *, variable: str) -> socket.socket:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -182,25 +203,25 @@ def listen(settings: Settings) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise StartError(_refused(settings, error)) from error
+        raise StartError(_refused(host, port, variable, error)) from error
     return listener
 
 
-def _refused(settings: Settings, error: OSError) -> str:
+def _refused(host: str, port: int, variable: str, error: OSError) -> str:
     """Returns why the server cannot listen on its address, and what to set."""
     if error.errno == errno.EADDRINUSE:
-        return f"Port {settings.port} is already in use. Set PORT to another one."
+        return f"Port {port} is already in use. Set {variable} to another one."
     reason = error.strerror or str(error)
-    return f"Jobwright cannot listen on {settings.host}:{settings.port}: {reason}. {_advice(error)}"
+    return f"Jobwright cannot listen on {host}:{port}: {reason}. {_advice(error, variable)}"
 
 
-def _advice(error: OSError) -> str:
+def _advice(error: OSError, variable: str) -> str:
     """Returns advice about an address on which the server cannot listen."""
     if isinstance(error, socket.gaierror) or error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
         return "Set HOST to an address of this machine, such as 127.0.0.1, 0.0.0.0 or ::1."
     if error.errno == errno.EACCES:
-        return "Set PORT to 1024 or above: lower ones are kept for privileged users."
-    return "Set PORT to another one."
+        return f"Set {variable} to 1024 or above: lower ones are kept for privileged users."
+    return f"Set {variable} to another one."
 
 
 def raise_open_files(connections: int) -> int:

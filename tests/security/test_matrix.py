@@ -200,6 +200,7 @@ WEB: dict[tuple[str, str], May | None] = {
     ("GET", "/static/<path:filename>"): OPEN,
     ("GET", "/health"): OPEN,
     ("GET", "/health/detailed"): OPEN,
+    ("GET", "/metrics"): OPEN,  # from this machine (tests/unit/metrics/test_access.py)
     ("GET", "/api/asyncapi.json"): OPEN,
     ("GET", "/live"): OPEN,
     ("GET", "/ready"): OPEN,

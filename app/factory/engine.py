@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -25,10 +26,12 @@ from app.jobtemplates.parameters import ParameterPipeline
 from app.node.deferred import DeferredWatch
 from app.node.finisher import Finisher
 from app.node.node import Node, Parts
+from app.node.planning import PlanningParts
 from app.node.preparation import Preparation
 from app.node.recorder import Recorder
 from app.node.routing import Router, Routing
 from app.node.runner import Runner
+from app.node.running import RunningParts
 from app.node.sweeper import Sweeper
 from app.node.work_source import PollSource
 from app.queue.claims import Claimer, Claims
@@ -49,12 +52,49 @@ def launch_executor(settings: Settings) -> LocalExecutor:
 def build_node(settings: Settings, store: Store, services: Services, executor: Executor) -> Node:
     """The engine of this process, not started."""
     owes, clock, name, written = owing(settings), services.clock, _owner(), Signal()
-    stores, bus = Stores.over(store.database, owes), build_bus(settings, services)
+    stores = Stores.over(store.database, owes)
     claims = Claims(stores.claims, stores.start_limits, _claimer(settings, name))
     finisher = Finisher(
         store=stores.claims, claims=claims, owing=owes, jobs=stores.dispatch, clock=clock, written=written, owed=services.owed
     )
-    router = _router(settings, stores, services)
+    running = _running(settings, stores, services, executor, claims=claims, finisher=finisher, name=name)
+    parts = Parts(
+        name=name,
+        nodes=stores.nodes,
+        queued=services.queued,
+        written=written,
+        planning=_planning(settings, stores, services, finisher=finisher, held=running.runner.held),
+        running=running,
+    )
+    return Node(parts, clock=clock, settings=settings)
+
+
+def _planning(
+    settings: Settings, stores: Stores, services: Services, *, finisher: Finisher, held: Callable[[], Mapping[str, Attempt]]
+) -> PlanningParts:
+    clock, bus = services.clock, build_bus(settings, services)
+    probe_every = timedelta(seconds=settings.probe_seconds)
+    return PlanningParts(
+        dispatcher=_dispatcher(stores, services),
+        sweeper=Sweeper(store=stores.claims, finisher=finisher, held=held, clock=clock, lease_seconds=settings.lease_seconds),
+        deferred=DeferredWatch(store=stores.deferrals, finisher=finisher, clock=clock),
+        carriers=carriers(settings, stores, services, bus),
+        bus=bus,
+        events=services.events,
+        retention=Retention(history=stores.history, logs=stores.logs, jobs=stores.dispatch, clock=clock, settings=settings),
+        probes=Probes(services.connections, stores.health, clock, services.events, every=probe_every),
+        maintenance=services.maintenance,
+        resting=services.resting,
+        services=services.registered,
+        owed=services.owed,
+        requested=stores.queue.requested,
+    )
+
+
+def _running(
+    settings: Settings, stores: Stores, services: Services, executor: Executor, *, claims: Claims, finisher: Finisher, name: str
+) -> RunningParts:
+    clock, router = services.clock, _router(settings, stores, services)
     recorder = Recorder(stores.claims, stores.logs, finisher, clock)
     runner = Runner(
         source=PollSource(claims, clock, without=router.held_up),
@@ -67,39 +107,20 @@ def build_node(settings: Settings, store: Store, services: Services, executor: E
         owner=name,
         lease_seconds=settings.lease_seconds,
     )
-    sweeper = Sweeper(store=stores.claims, finisher=finisher, held=runner.held, clock=clock, lease_seconds=settings.lease_seconds)
-    probe_every = timedelta(seconds=settings.probe_seconds)
-    parts = Parts(
-        name=name,
-        dispatcher=_dispatcher(stores, services),
+    return RunningParts(
         runner=runner,
-        sweeper=sweeper,
-        router=router,
-        deferred=DeferredWatch(store=stores.deferrals, finisher=finisher, clock=clock),
         executor=executor,
         recorder=recorder,
-        carriers=carriers(settings, stores, services, bus),
-        bus=bus,
-        events=services.events,
-        retention=Retention(history=stores.history, logs=stores.logs, jobs=stores.dispatch, clock=clock, settings=settings),
-        probes=Probes(services.connections, stores.health, clock, services.events, every=probe_every),
-        maintenance=services.maintenance,
+        router=router,
         switch=stores.maintenance,
-        resting=services.resting,
-        services=services.registered,
         nodes=stores.nodes,
-        queued=services.queued,
-        written=written,
-        owed=services.owed,
         templates_in_use=stores.dispatch.templates_in_use,
-        requested=stores.queue.requested,
     )
-    return Node(parts, clock=clock, settings=settings)
 
 
 def with_engine(services: Services, node: Node) -> Services:
     """The services of a process that also runs the engine."""
-    bus = node.parts.bus
+    bus = node.planning.parts.bus if node.planning is not None else None
     return replace(services, engine_age=node.tick_age, bus=bus.state if bus is not None else services.bus)
 
 

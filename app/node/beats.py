@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import Protocol
 
 from app.clock import Clock
 from app.config import Settings
 from app.events import get_logger
-from app.node.runner import Runner
 from app.scheduling.bus_state import BusState
 from app.scheduling.node_store import Drain, Heartbeat, NodeRole, NodeStore
 
@@ -22,6 +22,48 @@ Listening = tuple[tuple[str, ...], bool | None]
 def not_listening() -> Listening:
     """A node that looks into the database itself."""
     return (), None
+
+
+class Load(Protocol):
+    """What a node runs, and whether it takes more."""
+
+    @property
+    def asked_to_drain(self) -> bool:
+        """Whether a person asked it to claim nothing more."""
+        ...
+
+    def drain(self) -> None:
+        """Claims nothing more."""
+
+    def resume(self) -> None:
+        """Claims again."""
+
+    def running(self) -> int:
+        """Returns how many attempts run."""
+        ...
+
+    def is_drained(self) -> bool:
+        """Returns whether it was asked to drain and runs nothing more."""
+        ...
+
+
+class NoRuns:
+    """The load of a node that runs nothing."""
+
+    def __init__(self) -> None:
+        self.asked_to_drain = False
+
+    def drain(self) -> None:
+        self.asked_to_drain = True
+
+    def resume(self) -> None:
+        self.asked_to_drain = False
+
+    def running(self) -> int:
+        return 0
+
+    def is_drained(self) -> bool:
+        return self.asked_to_drain
 
 
 class Beats:
@@ -37,14 +79,16 @@ class Beats:
         nodes: NodeStore,
         name: str,
         role: NodeRole,
-        runner: Runner,
+        load: Load,
+        slots: int,
         clock: Clock,
         settings: Settings,
         state: Callable[[], tuple[float, BusState | None]],
         wake: Callable[[], None],
         listening: Callable[[], Listening] = not_listening,
     ) -> None:
-        self._nodes, self._name, self._role, self._runner = nodes, name, role, runner
+        self._nodes, self._name, self._role, self._load = nodes, name, role, load
+        self._slots = slots
         self._clock, self._settings, self._state, self._wake, self._listening = clock, settings, state, wake, listening
         self._version, self._host = version("jobwright"), socket.gethostname()
 
@@ -53,18 +97,18 @@ class Beats:
         the page shows it with this heartbeat and not with the next."""
         told = self._heartbeat()
         asked = self._nodes.beat(self._name, told)
-        if (asked is not None) != self._runner.asked_to_drain:
+        if (asked is not None) != self._load.asked_to_drain:
             self._follow(asked)
             self._nodes.beat(self._name, self._heartbeat())
 
     def _follow(self, asked: Drain | None) -> None:
         if asked is None:
             log.info("node.resumed", node=self._name)
-            self._runner.resume()
+            self._load.resume()
             self._wake()
         else:
             log.info("node.drains", node=self._name, by=asked.by)
-            self._runner.drain()
+            self._load.drain()
 
     def _heartbeat(self) -> Heartbeat:
         tick_age, bus = self._state()
@@ -77,9 +121,9 @@ class Beats:
             role=self._role,
             version=self._version,
             labels=self._settings.node_labels,
-            slots=self._settings.pool_size,
-            running=self._runner.running(),
-            drained=self._runner.is_drained(),
+            slots=self._slots,
+            running=self._load.running(),
+            drained=self._load.is_drained(),
             queues=queues,
             hears=hears,
         )

@@ -189,7 +189,7 @@ def thousand_at_once(uri: str, folder: Path, *, isolation: str) -> None:
         SYSTEM, {"name": "warm", "template_type": "noop", "overlap": "allow", "concurrency": {"max_instances": 50}}
     )[0]
     engine.executions.queue.add([new_execution(warm, now=datetime.now(UTC), triggered_by=Trigger.API) for _ in range(50)])
-    dispatcher = engine.node.parts.dispatcher
+    dispatcher = engine.node.planning.parts.dispatcher
     spent: dict[str, float] = {}
     for name, owner, method in (
         ("reading what is due", dispatcher._jobs, "find_due"),
@@ -197,7 +197,7 @@ def thousand_at_once(uri: str, folder: Path, *, isolation: str) -> None:
         ("planning", dispatcher, "_plan"),
         ("moving the jobs on", dispatcher._jobs, "advance"),
         ("writing the executions", dispatcher._queue, "add_planned"),
-        ("claiming", engine.node.parts.runner._source, "take"),
+        ("claiming", engine.node.running.parts.runner._source, "take"),
     ):
         timed(owner, method, spent, name)
     engine.node.start()

@@ -37,19 +37,19 @@ def bus(uri: str, folder: Path, row: Row) -> None:
     settings = replace(Settings(secret_key=KEY), data_dir=str(folder / "bus"), nats_url=server.url)
     services = build_services(settings, store)
     node = build_node(settings, store, services, create_autospec(Executor, instance=True))
-    carrier = next(carrier for carrier in node.parts.carriers if carrier.name == "publish_execution")
-    assert node.parts.bus is not None
-    node.parts.bus.start()
+    carrier = next(carrier for carrier in node.planning.parts.carriers if carrier.name == "publish_execution")
+    assert node.planning.parts.bus is not None
+    node.planning.parts.bus.start()
     try:
         owe_events(store, services, EVENTS // 2)
         began = time.monotonic()
         server.start()
-        eventually(node.parts.bus.takes_events)
+        eventually(node.planning.parts.bus.takes_events)
         carrier.tick()
         assert owing_count(store) == 0
         row(f"{EVENTS:,} events after an outage of NATS", time.monotonic() - began, "s", TARGET_SECONDS, more_is_better=False)
     finally:
-        node.parts.bus.close()
+        node.planning.parts.bus.close()
         server.stop()
         services.samples.close()
         client.drop_database(store.database.name)

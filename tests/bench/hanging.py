@@ -62,7 +62,7 @@ def hanging(uri: str, folder: Path, row: Row) -> None:
                 let_go.clear()
                 without.append(_p95(queue, executions, measured, RUNS))
                 queue.queue.add([new_execution(others, now=datetime.now(UTC), triggered_by=Trigger.API) for _ in range(HANGING)])
-                eventually(lambda: len(node.parts.executor.held()) >= settings.pool_size // 2)
+                eventually(lambda: len(node.running.parts.executor.held()) >= settings.pool_size // 2)
                 with_it.append(_p95(queue, executions, measured, RUNS))
                 let_go.set()
                 eventually(lambda: executions.find_one({"live": True}) is None)

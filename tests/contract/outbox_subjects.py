@@ -65,7 +65,7 @@ class Subject(ABC):
         self.database, self.services, self.actor, self.clock, self.settings = store.database, services, actor, clock, settings
         with_bus = replace(settings, nats_url=WITH_BUS.nats_url)
         node = build_node(with_bus, store, services, create_autospec(Executor, instance=True))
-        self.carrier = next(carrier for carrier in node.parts.carriers if carrier.name == self.name)
+        self.carrier = next(carrier for carrier in node.planning.parts.carriers if carrier.name == self.name)
         self.outbox, self.handler = self.carrier._store, self.carrier._handler
         self.records = 0
 

@@ -53,7 +53,7 @@ def test_every_handler_of_the_service_is_wired_and_is_tested_here(store: Store, 
     listeners = event_handlers(WITH_BUS)
     node = build_node(replace(settings, nats_url=WITH_BUS.nats_url), store, services, create_autospec(Executor, instance=True))
     assert concrete(Handler) == {kind.handler_class for kind in SUBJECTS.values()} == {*OWING_WITH_BUS._handlers, *listeners}
-    assert sorted(carrier.name for carrier in node.parts.carriers) == sorted(SUBJECTS)
+    assert sorted(carrier.name for carrier in node.planning.parts.carriers) == sorted(SUBJECTS)
     assert concrete(EndHandler) == set(OWING_WITH_BUS._handlers)
     assert concrete(EventListener) == set(listeners)
 
@@ -61,7 +61,7 @@ def test_every_handler_of_the_service_is_wired_and_is_tested_here(store: Store, 
 def test_nothing_is_owed_to_a_bus_that_is_not_set(store: Store, services: Services, settings: Settings) -> None:
     node = build_node(settings, store, services, create_autospec(Executor, instance=True))
     of_bus = {kind.name for kind in (PublishExecution, PublishEvent)}
-    assert {carrier.name for carrier in node.parts.carriers} == SUBJECTS.keys() - of_bus
+    assert {carrier.name for carrier in node.planning.parts.carriers} == SUBJECTS.keys() - of_bus
     assert set(OWING_WITH_BUS._handlers) - set(OWING._handlers) == {PublishExecution}
     assert set(event_handlers(WITH_BUS)) - set(event_handlers(settings)) == {PublishEvent}
     assert (OWING.of_attempt, OWING_WITH_BUS.of_attempt) == ((), (PublishExecution.name,))

@@ -295,7 +295,7 @@ def test_the_engine_carries_out_each_thing_once(
             eventually(house.is_done, seconds=60)
             services.given_up.ask_again(boss, "given-up", "notify")
             eventually(house.is_done)
-            node.parts.dispatcher.recover()
+            node.planning.parts.dispatcher.recover()
         finally:
             node.drain(5)
 

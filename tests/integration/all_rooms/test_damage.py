@@ -438,20 +438,20 @@ class House:
         return self.api("GET", path) if path.startswith(REST) else self.client.get(path)
 
     def ticks(self) -> dict[str, Any]:
-        node, parts = self.node, self.node.parts
+        node, planning, running = self.node, self.node.planning, self.node.running
         return {
-            "dispatch": parts.dispatcher.tick,
-            "claim": parts.runner.claim,
-            "cancels": parts.runner.carry_out_cancels,
-            "leases": parts.runner.keep_leases,
-            "put back": parts.runner.put_back,
-            "sweep at once": parts.sweeper.tick,
-            **{f"outbox {carrier.name}": carrier.tick for carrier in parts.carriers},
-            **dict(node.upkeep_steps()),
-            "retention": parts.retention.tick,
-            "probes": parts.probes.tick,
-            "maintenance reason": parts.maintenance.reason,
-            "templates in use": parts.templates_in_use,
+            "dispatch": planning.parts.dispatcher.tick,
+            "claim": running.parts.runner.claim,
+            "cancels": running.parts.runner.carry_out_cancels,
+            "leases": running.parts.runner.keep_leases,
+            "put back": running.parts.runner.put_back,
+            "sweep at once": planning.parts.sweeper.tick,
+            **{f"outbox {carrier.name}": carrier.tick for carrier in planning.parts.carriers},
+            **dict(planning.upkeep_steps()),
+            "retention": planning.parts.retention.tick,
+            "probes": planning.parts.probes.tick,
+            "maintenance reason": planning.parts.maintenance.reason,
+            "templates in use": running.parts.templates_in_use,
             "beat": node._beats.tick,
             "nodes": self.services.nodes,
         }
@@ -608,7 +608,7 @@ def test_a_job_with_a_damaged_schedule_is_shown_with_the_reason_and_neither_run_
     assert shown["schedule_error"] in [one["schedule_error"] for one in house.api("GET", f"{JOBS}?limit=100").get_json()["jobs"]]
     house.clock.advance(3600)
     for _ in range(2):
-        house.node.parts.dispatcher.tick()
+        house.node.planning.parts.dispatcher.tick()
     assert house.db["job_executions"].count_documents({"job_id": key, "queued_at": {"$gte": house.clock.now()}}) == 0
     assert house.db["job_executions"].count_documents({"job_name": "often", "queued_at": {"$gte": house.clock.now()}}) > 0
     assert "healthy" in house.services.directory.broken()
@@ -627,7 +627,7 @@ def test_a_job_with_a_damaged_schedule_is_shown_with_the_reason_and_neither_run_
     mended = house.api("PUT", f"{JOBS}/{key}", {"schedule": {"type": "interval", "interval_seconds": 60}})
     assert (mended.status_code, mended.get_json()["job"]["schedule_error"]) == (200, None)
     house.clock.advance(120)
-    house.node.parts.dispatcher.tick()
+    house.node.planning.parts.dispatcher.tick()
     assert house.db["job_executions"].count_documents({"job_id": key, "queued_at": {"$gte": house.clock.now()}}) > 0
 
 
@@ -643,7 +643,7 @@ def test_a_damaged_execution_is_not_run_and_says_why_while_others_run(house: Hou
     house.db["job_executions"].insert_one(
         {**row, "_id": "broken", "scheduled_for": house.clock.now(), field: {"x": 1} if field != "parameters" else 5}
     )
-    house.node.parts.runner.claim()
+    house.node.running.parts.runner.claim()
     assert [run.attempt.execution_id for run in house.executor.runs] == ["run-queued"]
     left = house.db["job_executions"].find_one({"_id": "broken"}) or {}
     assert (left["status"], left["error"]["type"], f"/{field}" in left["error"]["message"]) == ("failed", "DamagedRecord", True)

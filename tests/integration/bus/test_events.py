@@ -28,8 +28,8 @@ SCHEMAS = {f"jobwright.{kind.name}": Draft202012Validator(kind.data) for kind in
 def node(store: Store, bus_settings: Settings, bus_services: Services) -> Iterator[Node]:
     node = build_node(bus_settings, store, bus_services, InlineExecutor(bus_settings))
     node.start()
-    assert node.parts.bus is not None
-    eventually(node.parts.bus.takes_events)
+    assert node.planning.parts.bus is not None
+    eventually(node.planning.parts.bus.takes_events)
     yield node
     node.drain(5)
 

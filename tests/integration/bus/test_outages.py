@@ -56,17 +56,17 @@ def message(number: int, prefix: str) -> Message:
 def test_a_server_that_is_away_at_the_start_stops_nothing(
     nats_server: NatsServer, node: Node, store: Store, bus_services: Services, talk: Talk
 ) -> None:
-    assert node.parts.bus is not None
-    eventually(node.parts.bus.takes_events)
+    assert node.planning.parts.bus is not None
+    eventually(node.planning.parts.bus.takes_events)
     nats_server.stop()
-    eventually(lambda: not node.parts.bus.state().connected)  # type: ignore[union-attr]
+    eventually(lambda: not node.planning.parts.bus.state().connected)  # type: ignore[union-attr]
     job, _ = bus_services.jobs.create(SYSTEM, {"name": "plain", "template_type": "noop"})
     runs = [bus_services.runs.run_now(SYSTEM, job.id).id for _ in range(3) if _finished(store)]
     eventually(lambda: _finished(store))
     assert {row["status"] for row in store.database["job_executions"].find()} == {"success"}
     assert owing_count(store) == len(runs), "each owes its events"
     assert store.database["job_executions"].count_documents({"owed.tries": {"$gt": 0}}) == 0, "an outage is no failed try"
-    state = node.parts.bus.state()
+    state = node.planning.parts.bus.state()
     assert (state.connected, state.stream) == (False, False)
     assert state.problem
     nats_server.start()
@@ -82,9 +82,9 @@ def _finished(store: Store) -> bool:
 def test_the_events_of_an_outage_are_published_within_a_minute_of_its_end(
     nats_server: NatsServer, node: Node, store: Store, bus_services: Services, talk: Talk
 ) -> None:
-    assert node.parts.bus is not None
+    assert node.planning.parts.bus is not None
     nats_server.stop()
-    eventually(lambda: not node.parts.bus.state().connected)  # type: ignore[union-attr]
+    eventually(lambda: not node.planning.parts.bus.state().connected)  # type: ignore[union-attr]
     ids = owe_events(store, bus_services, EVENTS // 2)
     time.sleep(OUTAGE_SECONDS)  # the length of the outage itself, during which nothing may be lost
     assert owing_count(store) == len(ids)
@@ -155,8 +155,8 @@ def test_a_server_that_falls_silent_is_noticed(
 
 def test_a_server_that_says_nothing_holds_up_no_run(nats_server: NatsServer, node: Node, store: Store, bus_services: Services) -> None:
     """The connection is there and takes what is sent, but nothing is answered: runs end meanwhile, and each owes its events."""
-    assert node.parts.bus is not None
-    eventually(node.parts.bus.takes_events)
+    assert node.planning.parts.bus is not None
+    eventually(node.planning.parts.bus.takes_events)
     nats_server.send(signal.SIGSTOP)
     job, _ = bus_services.jobs.create(SYSTEM, {"name": "plain", "template_type": "noop"})
     runs = [bus_services.runs.run_now(SYSTEM, job.id) for _ in range(3) if eventually(lambda: _finished(store))]

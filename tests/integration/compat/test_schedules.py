@@ -396,11 +396,11 @@ def test_an_invalid_stored_schedule_is_disabled_and_told_by_an_event(
     store.database["dynamic_jobs"].update_one({"_id": broken["id"]}, {"$set": {"schedule.timezone": "localtime"}})
     node = build_node(settings, store, services, create_autospec(Executor, instance=True))
     clock.advance(86_400)
-    node.parts.dispatcher.tick()
+    node.planning.parts.dispatcher.tick()
     event = store.database["domain_events"].find_one({"kind": "job_broken"})
     assert event is not None
     assert (event["details"]["job_name"], "IANA" in event["details"]["reason"]) == ("broken", True)
-    assert next(carrier for carrier in node.parts.carriers if carrier.name == "disable_broken").tick() == 1
+    assert next(carrier for carrier in node.planning.parts.carriers if carrier.name == "disable_broken").tick() == 1
     shown = api("GET", f"{SCHEDULES}/{broken['id']}").json
     assert (shown["status"], shown["enabled"], "IANA" in shown["status_reason"]) == ("disabled", False, True)
     assert [row["name"] for row in api("GET", f"{SCHEDULES}?status=disabled").json["schedules"]] == ["broken"]

@@ -283,10 +283,10 @@ def handed_over(services: Services, store: Store, settings: Settings, count: int
 
     executor.submit.side_effect = submit
     node = build_node(settings, store, services, executor)
-    node.parts.recorder.start()
-    node.parts.runner.claim()
-    assert node.parts.recorder.flush(10)
-    node.parts.recorder.close()
+    node.running.parts.recorder.start()
+    node.running.parts.runner.claim()
+    assert node.running.parts.recorder.flush(10)
+    node.running.parts.recorder.close()
     assert len(found) == count
     return found
 

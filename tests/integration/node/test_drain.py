@@ -41,7 +41,7 @@ def test_a_node_drains_and_resumes(node: Node, store: Store, live_services: Serv
     now = live_services.clock.now()
     queue.queue.add([new_execution(job, now=now, triggered_by=Trigger.API)])
     node.wake()
-    assert node.parts.runner.claim() == 0
+    assert node.running.parts.runner.claim() == 0
     assert rows.find_one({"status": "queued", "attempts": []}) is not None
     store.database["nodes"].update_one({}, {"$unset": {"drain": ""}})
     eventually(lambda: rows.find_one({"status": "success"}) is not None)

@@ -1,0 +1,141 @@
+"""The duty of a node that plans: it decides what is due, looks after what others left, and carries out what ends and events owe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.connections.probes import Probes
+from app.execution.retention import Retention
+from app.instants import INSTANT
+from app.integrations.nats.bus import Bus
+from app.integrations.services.service import RegisteredServices
+from app.node.carrying import Carrying
+from app.node.deferred import DeferredWatch
+from app.node.duty import Duty, Engine
+from app.node.guard import guarded
+from app.node.listening import Arrivals, Probing
+from app.node.loops import Loop
+from app.node.stall_watch import StallWatch
+from app.node.sweeper import Sweeper
+from app.outbox.carrier import Carrier
+from app.outbox.event_store import Events
+from app.scheduling.dispatcher import Dispatcher
+from app.scheduling.maintenance import Maintenance
+from app.scheduling.resting import RestingTemplates
+from app.signals import Signal
+
+UPKEEP_SECONDS = 2.0
+RETENTION_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanningParts:
+    """What planning is made of. `bus` is there where one is set. `owed` is sent when an end or an event owes something, and `requested`
+    gives the ids of runs that other processes ask for, until it is told to stop."""
+
+    dispatcher: Dispatcher
+    sweeper: Sweeper
+    deferred: DeferredWatch
+    carriers: Sequence[Carrier[Any]]
+    bus: Bus | None
+    events: Events
+    retention: Retention
+    probes: Probes
+    maintenance: Maintenance
+    resting: RestingTemplates
+    services: RegisteredServices
+    owed: Signal
+    requested: Callable[[Callable[[], bool]], Iterator[str]]
+
+
+class Planning(Duty):
+    """Plans. Any number of nodes may plan on one database."""
+
+    def __init__(self, parts: PlanningParts, engine: Engine) -> None:
+        self.parts, self._engine = parts, engine
+        self._carrying = [Carrying(carrier, engine.ticks) for carrier in parts.carriers]
+        self._loops: list[Loop] = [Arrivals(parts.requested, engine.wake)]
+        if engine.settings.probe_seconds:
+            self._loops.append(Probing(parts.probes.tick))
+        self._stall_watch = StallWatch(age=self.age, events=parts.events, clock=engine.clock, node=engine.name)
+        self._ticked_at = engine.clock.monotonic()
+
+    def start(self) -> None:
+        ticks = self._engine.ticks
+        for carrying in self._carrying:
+            self.parts.owed.connect(carrying.now)
+        ticks.every("dispatch", self._engine.settings.tick_seconds, self._dispatch)
+        ticks.every("upkeep", UPKEEP_SECONDS, self._upkeep)
+        ticks.every("retention", RETENTION_SECONDS, self._forget, first_after=RETENTION_SECONDS / 2)
+        for carrying in self._carrying:
+            carrying.start()
+
+    def loops(self) -> Sequence[Loop]:
+        return self._loops
+
+    def begin(self) -> None:
+        if self.parts.bus is not None:
+            self.parts.bus.start()
+
+    def stop_taking(self) -> None:
+        if self.parts.bus is not None:
+            self.parts.bus.stop_listening()
+
+    def stop(self) -> None:
+        for carrying in self._carrying:
+            carrying.stop()
+
+    def settle(self) -> None:
+        guarded("settle", self.parts.dispatcher.close)
+
+    def close(self) -> None:
+        if self.parts.bus is not None:
+            self.parts.bus.close()
+
+    def age(self) -> float:
+        return self._engine.clock.monotonic() - self._ticked_at
+
+    def settle_maintenance(self) -> None:
+        """Ends what an end of maintenance that was killed half-way has left."""
+        guarded("maintenance", self.parts.maintenance.settle, self._engine.unrest.note_away)
+
+    def upkeep_steps(self) -> Sequence[tuple[str, Callable[[], Any]]]:
+        """What others left: lost runs, deferred attempts that are to end, full outboxes of jobs, an end of maintenance that was killed
+        half-way, templates that were switched on again, services that have fallen silent; and whether the dispatcher still ticks."""
+        parts = self.parts
+        return (
+            ("deferred", self._end_deferred),
+            ("sweep", self._sweep),
+            ("recover", parts.dispatcher.recover),
+            ("maintenance", parts.maintenance.settle),
+            ("templates", parts.resting.settle),
+            ("services", parts.services.look_for_silence),
+            ("stall", self._stall_watch.tick),
+        )
+
+    def _dispatch(self) -> None:
+        self.parts.dispatcher.tick(on_written=self._engine.wake)
+        self._ticked_at = self._engine.clock.monotonic()
+        due = self.parts.dispatcher.next_due_at
+        if due is not None:
+            self._engine.ticks.hurry("dispatch", due + INSTANT)  # the poll would be late; it stays for what others put in between
+
+    def _upkeep(self) -> None:
+        for name, work in self.upkeep_steps():
+            guarded(name, work, self._engine.unrest.note_away)
+
+    def _forget(self) -> None:
+        self.parts.retention.tick()
+        self.parts.events.forget_settled()
+
+    def _sweep(self) -> None:
+        unrest = self._engine.unrest
+        settled = unrest.is_over() and not unrest.clock_set_within(self._engine.settings.lease_seconds)
+        if settled and self.parts.sweeper.tick():
+            self._engine.wake()
+
+    def _end_deferred(self) -> None:
+        if not self._engine.unrest.clock_set_within(self._engine.settings.lease_seconds) and self.parts.deferred.tick():
+            self._engine.wake()

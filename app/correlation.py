@@ -9,18 +9,25 @@ import uuid
 import structlog
 from flask import Flask, Response, current_app, g, has_request_context, request
 
+from app import traceparent
 from app.events import get_logger
 
 log = get_logger(__name__)
 
 HEADER = "X-Request-Id"
-_GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LONGEST_CORRELATION_ID = 64  # characters
+_GIVEN = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_CORRELATION_ID}}}")
 _SECRETS = frozenset({"secret", "token"})  # parts of addresses that prove something
 
 
 def current_id() -> str:
     """The id of the request at hand, or an empty text outside of one."""
     return str(g.get("correlation_id", "")) if has_request_context() else ""
+
+
+def current_traceparent() -> str:
+    """Returns the span of the request at hand in a trace; an empty text outside of a request or a trace."""
+    return str(g.get("traceparent", "")) if has_request_context() else ""
 
 
 def install(app: Flask) -> None:
@@ -30,6 +37,7 @@ def install(app: Flask) -> None:
     def begin() -> None:
         given = request.headers.get(HEADER, "")
         g.correlation_id = given if _GIVEN.fullmatch(given) else str(uuid.uuid4())
+        g.traceparent = traceparent.valid(request.headers.get(traceparent.HEADER, ""))
         g.began = time.perf_counter()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(correlation_id=g.correlation_id)

@@ -126,7 +126,8 @@ class RunContext:
     `own` describes what belongs to Jobwright itself; the functions that open connections refuse that. `triggered_by` and
     `triggered_by_user` say what caused the execution, and who. The attempt is stopped after `timeout_seconds`. `route` and `callback` are
     for templates that call a service (see `JobTemplate.calls_service`): where the call goes, and where the service reports if the template
-    returns Deferred. Each is None if there is none.
+    returns Deferred. Each is None if there is none. `correlation_id` ties the run to what caused it, and `traceparent` is its span in a
+    trace (W3C Trace Context), or empty; calls to others carry both (`trace_headers`).
     """
 
     log: logging.Logger
@@ -142,6 +143,8 @@ class RunContext:
     timeout_seconds: float = 3600.0
     route: Route | None = None
     callback: CallbackAddress | None = None
+    correlation_id: str = ""
+    traceparent: str = ""
     report: ProgressSink = lambda done, total, note: None
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -149,6 +152,12 @@ class RunContext:
     def idempotency_key(self) -> str:
         """The id of the execution. The receiver of a call may drop a second call with the same key."""
         return self.execution_id
+
+    @property
+    def trace_headers(self) -> dict[str, str]:
+        """Headers for calls and messages to others: X-Request-Id with the correlation id, and `traceparent` if there is a trace."""
+        headers = {"X-Request-Id": self.correlation_id or self.execution_id}
+        return {**headers, "traceparent": self.traceparent} if self.traceparent else headers
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """Reports how far the run is. This is cheap and may be called as often as needed."""

@@ -11,7 +11,7 @@ from flask import Request, current_app, g, request, session
 from app.api.current import services
 from app.audit.model import Actor, Via
 from app.clock import Clock
-from app.correlation import current_id
+from app.correlation import current_id, current_traceparent
 from app.errors import JobwrightError, NotSignedIn
 from app.services import SESSION_SECRET
 
@@ -52,7 +52,7 @@ def authenticate(request: Request) -> None:
     """
     local = request.environ.get(LOCAL_ACTOR)
     if local is not None:
-        g.actor = replace(local, correlation_id=current_id())
+        g.actor = replace(local, correlation_id=current_id(), traceparent=current_traceparent())
         return
     address = request.remote_addr or ""
     try:
@@ -61,7 +61,7 @@ def authenticate(request: Request) -> None:
         services().rates.count_stranger(address)
         raise
     services().rates.count_request(actor.id)
-    g.actor = replace(actor, correlation_id=current_id())
+    g.actor = replace(actor, correlation_id=current_id(), traceparent=current_traceparent())
 
 
 def by_session(view: View) -> View:
@@ -80,7 +80,7 @@ class Caller:
 
     def __call__(self) -> Actor:
         if self._clock.monotonic() - self._checked >= CHECK_SECONDS:
-            self.known = replace(self._proof(), correlation_id=self.known.correlation_id)
+            self.known = replace(self._proof(), correlation_id=self.known.correlation_id, traceparent=self.known.traceparent)
             self._checked = self._clock.monotonic()
         return self.known
 

@@ -71,6 +71,7 @@ def execution_json(execution: Execution) -> dict[str, Any]:
         "triggered_by_user": execution.triggered_by_user,
         "retry_of": execution.retry_of,
         "execution_host": execution.execution_host,
+        "correlation_id": execution.correlation,
     }
     resolved = execution.resolved and [{"pointer": pointer, "value": value} for pointer, value in execution.resolved.items()]
     optional = {

@@ -253,7 +253,14 @@ class Approvals:
         user = self._users.get(row["requested_by"]["id"])
         if user is None or user.disabled or user.role is Role.USER:
             raise Conflict(say("{email} no longer has the right to ask for this. Refuse the request", email=row["requested_by"]["email"]))
-        return actor_of(user, via=row["via"], address=approver.address, correlation_id=approver.correlation_id, approved_by=approver.email)
+        return actor_of(
+            user,
+            via=row["via"],
+            address=approver.address,
+            correlation_id=approver.correlation_id,
+            traceparent=approver.traceparent,
+            approved_by=approver.email,
+        )
 
     def _carry_out(self, actor: Actor, row: Document) -> Document:
         """Carries out the work and returns what it made. Work that a killed process has done already is not done again."""

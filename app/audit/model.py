@@ -17,7 +17,8 @@ class Actor:
     """A person or program that acts.
 
     `role` is `super_admin`, `admin` or `user`. `address` is the network address of the request. `scopes` are the scopes of a token; None
-    means everything that the role may do. `correlation_id` ties log lines, audit events and the answer of one request together.
+    means everything that the role may do. `correlation_id` ties log lines, audit events, executions and the answer of one request together;
+    `traceparent` is the span of the request in a trace (W3C), or empty.
     `approved_by` is the e-mail address of the super-admin who approved this action. `groups` are the groups to whose jobs the actor is
     restricted; None means that there is no restriction. `is_service` says that the account belongs to a program; only such an actor is
     believed when it names the person for whom it acts. `on_behalf_of` is that name, which gives no rights. `inbound` names the inbound
@@ -30,6 +31,7 @@ class Actor:
     via: Via
     address: str = ""
     correlation_id: str = ""
+    traceparent: str = ""
     scopes: frozenset[str] | None = None
     approved_by: str | None = None
     groups: frozenset[str] | None = None

@@ -33,6 +33,7 @@ def execution() -> None:
 @click.option("--job", metavar="JOB", shell_complete=complete_jobs, help="The name or the id of the job.")
 @click.option("--status", type=click.Choice(STATUSES), help="The status of the execution.")
 @click.option("--template", "template_type", metavar="TYPE", shell_complete=complete_templates, help="The template of the job.")
+@click.option("--correlation-id", metavar="ID", help="The X-Request-Id of the request that caused the executions.")
 @click.option("--search", metavar="TEXT", help="A text in the name of the job, the result or the error.")
 @LIMIT
 @PAGE
@@ -95,6 +96,7 @@ def show(client: Client, execution: str, as_json: bool) -> None:
             ("Took", span(row["duration_seconds"]) if row.get("duration_seconds") is not None else None),
             ("Host", row.get("execution_host")),
             ("Retry of", row.get("retry_of")),
+            ("Correlation id", row.get("correlation_id")),
         ]
     )
     attempts = row.get("attempts") or []

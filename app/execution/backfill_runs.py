@@ -56,7 +56,7 @@ class BackfillRuns:
                 by=actor.email,
                 stands_for=due,
                 execution_id=str(uuid.uuid5(_BACKFILL_SPACE, f"{job_id}\0{due.isoformat()}\0{name}")),
-            )
+            ).asked_by(correlation_id=actor.correlation_id, traceparent=actor.traceparent)
             for number, due in enumerate(due_times)
         ]
         diff = [{"field": "/backfill", "before": None, "after": {"from": due_times[0], "to": due_times[-1], "runs": len(due_times)}}]

@@ -18,6 +18,7 @@ SEARCHED_FIELDS = ("job_name", "result.message", "error.message")
 class ExecutionFilter:
     """What a list is narrowed to; None and empty mean all. `begin` is inclusive and `end` exclusive, of the instant when an execution was
     queued. `statuses` are several statuses of which each is wanted. With `real`, dry runs are left out.
+    `correlation_id` is that of a request, or the id of an execution.
 
     `search` is a text in the name of the job, in the message of the result or in the error, in any case. It is looked for in the newest
     MOST_SEARCHED executions that pass the other filters, as no index has these texts.
@@ -30,6 +31,7 @@ class ExecutionFilter:
     triggered_by: str | None = None
     begin: datetime | None = None
     end: datetime | None = None
+    correlation_id: str | None = None
     search: str = ""
     real: bool = False
 
@@ -43,6 +45,8 @@ class ExecutionFilter:
             query |= {"status": self.status, **({"live": True} if self.status in LIVE else {"completed_at": ANY_DATE})}
         if self.statuses:
             query["status"] = {"$in": sorted(self.statuses)}
+        if self.correlation_id is not None:
+            query["$or"] = [{"correlation_id": self.correlation_id}, {"_id": self.correlation_id}]
         if self.real:
             query["dry"] = {"$ne": True}
         between = {name: value for name, value in (("$gte", self.begin), ("$lt", self.end)) if value is not None}

@@ -269,6 +269,7 @@ class Runs:
         return joined((words, possible_again(now, seconds)), " "), seconds
 
     def _start(self, actor: Actor, action: str, execution: Execution, diff: list[dict[str, Any]]) -> None:
+        execution = execution.asked_by(correlation_id=actor.correlation_id, traceparent=actor.traceparent)
         if actor.via != "webhook":  # an inbound address has a limit of its own
             self._limit.count(actor)
         with self._audit.action(actor, action, kind="job", target_id=execution.job_id, name=execution.job_name, diff=diff):

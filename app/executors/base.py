@@ -27,6 +27,7 @@ class Run:
     stores: bool = False  # the template writes to file stores
     route: tuple[str, str] | None = None  # the address and the id of the instance of a service that it goes to
     callback: tuple[str, str] | None = None  # the address of its reports, and the token in that address
+    traceparent: str = ""  # the span that its calls stand below; empty for that of the attempt
 
     def start_message(self, *, files: str, own: Own, allowed_hosts: Sequence[str], begin_until: float = math.inf) -> Start:
         """Returns what the template is told.
@@ -51,6 +52,8 @@ class Run:
             timeout_seconds=self.attempt.timeout_seconds,
             route=self.route,
             callback=self.callback,
+            correlation_id=self.attempt.correlation_id or self.attempt.execution_id,
+            traceparent=self.traceparent or self.attempt.traceparent,
         )
 
     def folders(self, own: Own) -> list[str]:

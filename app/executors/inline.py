@@ -98,7 +98,7 @@ class InlineExecutor(Executor):
         with self._lock:
             running = self._running.get(execution_id)
         if running is not None:
-            log.info("attempt.killed", execution=execution_id, reason=reason.value)
+            log.info("attempt.killed", **running.run.attempt.log_fields, reason=reason.value)
             running.reason = running.reason or reason
             running.stop.set()
 
@@ -123,7 +123,7 @@ class InlineExecutor(Executor):
 
     def _run(self, running: _Running) -> None:
         attempt = running.run.attempt
-        log.info("attempt.started", execution=attempt.execution_id, attempt=attempt.number, template=attempt.template_type)
+        log.info("attempt.started", **attempt.log_fields, template=attempt.template_type)
         deadline = threading.Timer(attempt.timeout_seconds, self.stop, (attempt.execution_id, StopReason.TIMEOUT))
         deadline.daemon = True
         deadline.start()

@@ -55,7 +55,7 @@ class Finisher:
         what was written is recognised by its token."""
         for attempt, _ in (pair for pair in ended if pair[1].reason is Reason.HANDED_BACK):
             if self._store.hand_back(attempt, now=self._clock.now()):
-                log.warning("attempt.handed_back", execution=attempt.execution_id, attempt=attempt.number)
+                log.warning("attempt.handed_back", **attempt.log_fields)
         ends = self._with_owed([_decided(*pair) for pair in ended if pair[1].reason is not Reason.HANDED_BACK])
         if not ends:
             return set()
@@ -71,7 +71,7 @@ class Finisher:
         if not self._store.finish_lost(end, now=self._clock.now()):
             return False
         self._after([end])
-        log.warning("attempt.lost", execution=attempt.execution_id, attempt=attempt.number, retry_in=end.decision.delay_seconds)
+        log.warning("attempt.lost", **attempt.log_fields, retry_in=end.decision.delay_seconds)
         return True
 
     def _with_owed(self, ends: Sequence[AttemptEnd]) -> list[AttemptEnd]:
@@ -120,12 +120,11 @@ def _noted(end: AttemptEnd) -> RunEnd:
 def _log(end: AttemptEnd, *, refused: bool) -> None:
     attempt, outcome = end.attempt, end.outcome
     if refused:
-        log.warning("attempt.stale", execution=attempt.execution_id, attempt=attempt.number, token=attempt.token)
+        log.warning("attempt.stale", **attempt.log_fields, token=attempt.token)
         return
     log.info(
         "attempt.ended",
-        execution=attempt.execution_id,
-        attempt=attempt.number,
+        **attempt.log_fields,
         status=outcome.status.value,
         seconds=outcome.seconds,
         error=outcome.error.type if outcome.error else None,

@@ -231,7 +231,7 @@ class Recorder:
     def _defer(self, attempt: Attempt, outcome: Outcome, deferral: Deferral) -> None:
         began_at = outcome.began_at or attempt.started_at
         held = self._store.defer(attempt, deferral, began_at, now=self._clock.now())
-        log.info("attempt.deferred", execution=attempt.execution_id, attempt=attempt.number, held=held)
+        log.info("attempt.deferred", **attempt.log_fields, held=held)
 
     def _chunks(self, batch: Sequence[Report]) -> list[Document]:
         """Log lines of the batch in chunks, numbered within their attempt; the number is fixed before the first try to write."""

@@ -124,13 +124,13 @@ class Runner:
             )
         except Exception:
             if self._clock.monotonic() - self._renewed_at > self._lease_seconds * GIVE_UP_SHARE:
-                for execution_id in held:
-                    log.warning("attempt.lease_lost", execution=execution_id)
+                for execution_id, attempt in held.items():
+                    log.warning("attempt.lease_lost", **attempt.log_fields)
                     self._executor.stop(execution_id, StopReason.LEASE_LOST, grace_seconds=0.0)
             raise
         self._renewed_at = self._clock.monotonic()
         for execution_id in lost & self._executor.held().keys():
-            log.error("attempt.lease_lost", execution=execution_id)
+            log.error("attempt.lease_lost", **held[execution_id].log_fields)
             self._executor.stop(execution_id, StopReason.LEASE_LOST, grace_seconds=0.0)
 
     def held(self) -> dict[str, Attempt]:
@@ -179,11 +179,11 @@ class Runner:
                 self._refuse(attempt, refused.error)
             except Exception as error:
                 if is_permanent(error):
-                    log.exception("attempt.unprepared", execution=attempt.execution_id)
+                    log.exception("attempt.unprepared", **attempt.log_fields)
                     message = say("The run could not be prepared: {error}", error=error)
                     self._refuse(attempt, AttemptError(type=type(error).__name__, message=message, permanent=True))
                 else:
-                    log.warning("attempt.unprepared", execution=attempt.execution_id, reason=str(error)[:200])
+                    log.warning("attempt.unprepared", **attempt.log_fields, reason=str(error)[:200])
                     self._not_begun.append(attempt)
         return runs
 
@@ -191,11 +191,11 @@ class Runner:
         """Put back a run that its service cannot take now."""
         now = self._clock.now()
         seconds = round((postponed.until - now).total_seconds(), 1)
-        log.info("attempt.postponed", execution=attempt.execution_id, reason=postponed.reason.value, seconds=seconds)
+        log.info("attempt.postponed", **attempt.log_fields, reason=postponed.reason.value, seconds=seconds)
         try:
             self._store.postpone(attempt, postponed.reason, postponed.until, now=now)
         except Exception as error:
-            log.warning("attempt.unprepared", execution=attempt.execution_id, reason=str(error)[:200])
+            log.warning("attempt.unprepared", **attempt.log_fields, reason=str(error)[:200])
             self._not_begun.append(attempt)
 
     def _refuse(self, attempt: Attempt, error: AttemptError) -> None:

@@ -60,6 +60,8 @@ CLAIM_FIELDS = (
     "dry",
     "scheduled_for",
     "resolved",
+    "correlation_id",
+    "traceparent",
 )
 
 

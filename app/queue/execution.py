@@ -89,7 +89,8 @@ class Execution:
     due time that it is the record of, `stands_for` the one that a backfill makes up for, and `due_times` are those that a `missed` or
     `skipped` record stands for together. `caused_by` are the executions whose ends began it, and `line` the jobs whose runs began one
     another up to it. A `dry` one runs its template's preview once. `owed` is what its end has left to do, and `told` the events of it
-    that the bus has.
+    that the bus has. `correlation_id` is that of the request which asked for it, and `traceparent` the span that caused it; both are
+    empty where a schedule did.
     """
 
     id: str
@@ -137,7 +138,14 @@ class Execution:
     owed: tuple[Owed, ...] = ()
     told: tuple[str, ...] = ()
     slots: tuple[str, ...] = ()
+    correlation_id: str = ""
+    traceparent: str = ""
     damaged: str = ""
+
+    @property
+    def correlation(self) -> str:
+        """The id that ties it to a request, log lines, calls and events: that of the request, or its own."""
+        return self.correlation_id or self.id
 
     @property
     def is_live(self) -> bool:
@@ -238,6 +246,10 @@ class Execution:
         """The same, as what makes up for a due time; the same itself where there is none."""
         return self if due is None else replace(self, stands_for=due, rank=self.queued_at + BEHIND_ALL)
 
+    def asked_by(self, *, correlation_id: str, traceparent: str = "") -> Self:
+        """The same, as what a request with this correlation id has asked for, below the span `traceparent`."""
+        return replace(self, correlation_id=correlation_id, traceparent=traceparent)
+
     def ended(self, status: Status, reason: Reason, now: datetime) -> Self:
         """The same, ended before it ran."""
         return replace(self, **ended_fields(status, now, reason))
@@ -294,6 +306,8 @@ class Execution:
             owed=owed_from(row),
             told=tuple(row.get(TOLD) or ()),
             slots=tuple(row.get("slots") or ()),
+            correlation_id=row.get("correlation_id") or "",
+            traceparent=row.get("traceparent") or "",
             damaged=row.get(DAMAGED, ""),
         )
 
@@ -351,6 +365,10 @@ class Execution:
             document["run_limit"] = to_plain(self.run_limit)
         if self.caused_by:
             document |= {"caused_by": list(self.caused_by), "depth": len(self.line), "line": list(self.line)}
+        if self.correlation_id:
+            document["correlation_id"] = self.correlation_id
+        if self.traceparent:
+            document["traceparent"] = self.traceparent
         if self.owed:
             document["owed"] = [item.as_document() for item in self.owed]
         return document

@@ -153,6 +153,13 @@ class Attempt:
     queued_at: datetime | None = None
     postponed_since: datetime | None = None  # when this attempt was put off for the first time; its service could not take it
     deferral: Deferral | None = None  # another program goes on with it
+    correlation_id: str = ""  # of the request that asked for the execution, or its own id
+    traceparent: str = ""  # the span that caused the execution
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The fields of every log line about it."""
+        return {"execution": self.execution_id, "attempt": self.number, "correlation_id": self.correlation_id or self.execution_id}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

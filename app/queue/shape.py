@@ -72,7 +72,7 @@ EXECUTION = Object(
         ),
         "triggered_by": one_of([item.value for item in Trigger], UNKNOWN),
         **texts("triggered_by_user", "retry_of", "execution_host", nullable=True),
-        **texts("group", "waits_for", optional=True, nullable=True),
+        **texts("group", "waits_for", "correlation_id", "traceparent", optional=True, nullable=True),
         "notifications": NOTIFICATIONS,
         "pause_after_failures": Number(optional=True),
         **instants("scheduled_for", "stands_for", optional=True, nullable=True),

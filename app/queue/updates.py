@@ -292,6 +292,8 @@ def attempt_from(row: Document, *, number: int, token: int, started_at: datetime
         triggered_by=row["triggered_by"],
         triggered_by_user=row.get("triggered_by_user"),
         queued_at=row.get("queued_at"),
+        correlation_id=row.get("correlation_id") or row["_id"],
+        traceparent=row.get("traceparent") or "",
         postponed_since=postponed["since"] if postponed and postponed["attempt"] == number else None,
         deferral=_deferral_from(row, token),
     )

@@ -126,6 +126,8 @@ class Start(NamedTuple):
     timeout_seconds: float = 3600.0  # how long the attempt may take
     route: tuple[str, str] | None = None  # the base address and the id of the instance of a service that the attempt goes to
     callback: tuple[str, str] | None = None  # the address of its reports, and the token in that address
+    correlation_id: str = ""  # of the request that caused it, or the id of the execution
+    traceparent: str = ""  # the span that its calls stand below
 
 
 class StopRun(NamedTuple):

@@ -95,6 +95,8 @@ def call_template(
             timeout_seconds=start.timeout_seconds,
             route=None if start.route is None else Route(*start.route),
             callback=None if start.callback is None else CallbackAddress(*start.callback),
+            correlation_id=start.correlation_id,
+            traceparent=start.traceparent,
             report=report,
             stop=stop,
         )

@@ -93,10 +93,10 @@ class Followers(EndHandler):
         line = (*ended.line, ended.job_id)
         if len(job.definition.depends_on) == 1:
             self._gatherings.drop(job.id)  # of when it ran after several: what ends now is used up
-            return self._write(job, (ended.id,), line)
+            return self._write(job, (ended.id,), line, ended)
         written = 0
         for together in self._gathered(job, ended):
-            written += self._write(job, together, line)
+            written += self._write(job, together, line, ended)
             self._gatherings.paid(job.id, together)
         return written
 
@@ -109,15 +109,17 @@ class Followers(EndHandler):
             if after is before or self._gatherings.put(job.id, after, at=self._clock.now()):
                 return after.owed
 
-    def _write(self, job: Job, caused_by: tuple[str, ...], line: Sequence[str]) -> int:
-        """Write one run; returns how many are new. `line` are the jobs whose runs began one another. A job that is one of them depends on
-        itself, which the registry refuses but a database may hold: its run is skipped, or runs without end would follow."""
+    def _write(self, job: Job, caused_by: tuple[str, ...], line: Sequence[str], ended: Execution) -> int:
+        """Write one run; returns how many are new. It has the correlation id of `ended`, the run that completed the set. `line` are the
+        jobs whose runs began one another. A job that is one of them depends on itself, which the registry refuses but a database may hold:
+        its run is skipped, or runs without end would follow."""
         now = self._clock.now()
         reason: Reason | None = Reason.CIRCLE
         if job.id not in line and len(line) <= DEEPEST:
             reason = hindrance(job, now, triggers=self._triggers, rests=self._rests)
         run_id = str(uuid.uuid5(_RUN_SPACE, "\0".join((job.id, *caused_by))))
         run = Execution.following(job, now, caused_by=caused_by, line=line, execution_id=run_id)
+        run = run.asked_by(correlation_id=ended.correlation, traceparent=ended.traceparent)
         if not self._queue.add_one(run if reason is None else run.ended(Status.SKIPPED, reason, now)):
             return 0
         replaces = reason is None and job.definition.overlap is Overlap.REPLACE

@@ -124,7 +124,7 @@ class HttpHealthCheck(JobTemplate):
         try:
             with (
                 open_connection(ctx, params.get("connection"), timeout_seconds=limit) as client,
-                client.stream(check.get("method", "GET"), check["url"], headers={"User-Agent": "Jobwright"}) as answer,
+                client.stream(check.get("method", "GET"), check["url"], headers={"User-Agent": "Jobwright", **ctx.trace_headers}) as answer,
             ):
                 left = _certificate_days(answer, ctx.now) if check.get("certificate_days") else None
                 text = calls.first_bytes(answer, READ_BYTES).decode(errors="replace") if check.get("contains") else ""

@@ -127,4 +127,9 @@ class MessageCommand(JobTemplate):
 
     @staticmethod
     def _headers(ctx: RunContext) -> dict[str, str]:
-        return {"Jobwright-Execution": ctx.execution_id, "Jobwright-Attempt": str(ctx.attempt), "Idempotency-Key": ctx.idempotency_key}
+        return {
+            "Jobwright-Execution": ctx.execution_id,
+            "Jobwright-Attempt": str(ctx.attempt),
+            "Idempotency-Key": ctx.idempotency_key,
+            **ctx.trace_headers,
+        }

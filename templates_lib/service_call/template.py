@@ -116,10 +116,9 @@ class ServiceCall(JobTemplate):
             "batch": batch,
             **({} if cursor is None else {"cursor": cursor}),
         }
+        headers = {"User-Agent": "Jobwright", "Idempotency-Key": f"{ctx.idempotency_key}.{batch}", **ctx.trace_headers}
         try:
-            with client.stream(
-                "POST", params["url"], json=body, headers={"User-Agent": "Jobwright", "Idempotency-Key": f"{ctx.idempotency_key}.{batch}"}
-            ) as answer:
+            with client.stream("POST", params["url"], json=body, headers=headers) as answer:
                 read = calls.first_bytes(answer, READ_BYTES + 1)
         except httpx.TimeoutException as error:
             seconds = float(params.get("timeout", 60))

@@ -107,6 +107,7 @@ class ServiceJob(JobTemplate):
             "Content-Type": "application/json",
             "User-Agent": "Jobwright",
             "Idempotency-Key": ctx.idempotency_key,
+            **ctx.trace_headers,
             **signed_headers(signing_keys(settings), f"{ctx.execution_id}:{ctx.attempt}", body, now=datetime.now(UTC)),
         }
         with client:

@@ -218,6 +218,7 @@ class WebhookTrigger(JobTemplate):
         names = {header["name"].lower() for header in params.get("headers", ())}
         if body and not (trusted and "content-type" in names):
             sent.append(("Content-Type", "application/json"))
+        sent += [(name, value) for name, value in ctx.trace_headers.items() if not (trusted and name.lower() in names)]
         if trusted:
             sent += [(header["name"], header["value"]) for header in params.get("headers", ())]
             if params.get("secret"):

@@ -13,6 +13,7 @@ from werkzeug.utils import secure_filename
 
 from app.accounts.permissions import May, require
 from app.audit.model import field_diff
+from app.correlation import LONGEST_CORRELATION_ID
 from app.errors import ApprovalNeeded, Conflict, JobwrightError, NotFound
 from app.execution.filters import MOST_SEARCHED, ExecutionFilter
 from app.execution.logs import LEVELS
@@ -33,7 +34,7 @@ from web.views.run_with import answer_run_with, run_with_page
 blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
 
 PAGE_SIZE = 50
-FILTERS = ("q", "job", "template", "by", "from", "to", "status", "page")
+FILTERS = ("q", "job", "template", "by", "from", "to", "correlation", "status", "page")
 MOST_AGAIN = 100  # runs that are repeated at once
 TRIGGERS = {
     Trigger.SCHEDULE: say("Schedule"),
@@ -60,6 +61,7 @@ def list_executions() -> str:
         job_id=job_id,
         template_type=args.get("template") or None,
         search=args.get("q", "").strip()[:200],
+        correlation_id=args.get("correlation", "").strip()[:LONGEST_CORRELATION_ID] or None,
         status=status if status in list(Status) else None,
         triggered_by=trigger if trigger in list(Trigger) else None,
         begin=begin,
@@ -75,7 +77,7 @@ def list_executions() -> str:
         others=urlencode(others),
         triggers=TRIGGERS,
         job_name=job_name,
-        narrowed_by=sum(bool(args.get(name)) for name in ("q", "job", "template", "by", "from", "to")),
+        narrowed_by=sum(bool(args.get(name)) for name in ("q", "job", "template", "by", "from", "to", "correlation")),
         job_names=services().directory.names(actor(), limit=MOST_OFFERED),
         catalogue=services().catalogue,
         most_searched=MOST_SEARCHED,

@@ -11,7 +11,7 @@ from flask import Blueprint, flash, g, redirect, render_template, request, sessi
 from werkzeug.wrappers import Response
 
 from app.accounts.signin import SignedIn, Visitor
-from app.correlation import current_id
+from app.correlation import current_id, current_traceparent
 from app.errors import Forbidden, LimitReached, NotFound, NotSignedIn, ValidationFailed
 from app.services import SESSION_SECRET
 from templates_lib.messages import say
@@ -32,7 +32,7 @@ def require_sign_in() -> None:
     if not isinstance(secret, str):
         raise NotSignedIn("Sign in first")
     known = services().signin.by_session(secret, address=request.remote_addr or "")
-    g.actor = replace(known, correlation_id=current_id())
+    g.actor = replace(known, correlation_id=current_id(), traceparent=current_traceparent())
 
 
 @blueprint.route("/sign-in", methods=["GET", "POST"])

@@ -24,6 +24,7 @@ from app.errors import NotFound as NoSuchRecord
 from app.errors import ValidationFailed
 from app.events import get_logger
 from app.integrations.nats.messages import STATUS, Reply, failure
+from app.traceparent import HEADER as TRACEPARENT
 from app.validation import SchemaValidator, strict_json
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 PASSED_ON = ("Content-Type", "ETag", "Location", "Retry-After", REQUEST_ID)  # headers of the answer of REST
-TAKEN_OVER = ("Authorization", "Idempotency-Key", REQUEST_ID)  # headers of the command
+TAKEN_OVER = ("Authorization", "Idempotency-Key", REQUEST_ID, TRACEPARENT)  # headers of the command
 SECONDS = 60.0
 LONGEST_NAME = 100  # characters of the name of a command, which may be anything
 

@@ -49,7 +49,11 @@ EVENTS = {
 def list_executions(query: dict[str, Any]) -> dict[str, Any]:
     """List executions of all jobs, newest first"""
     narrowed = ExecutionFilter(
-        job_id=query.get("job_id"), template_type=query.get("template_type"), status=query.get("status"), search=query["search"].strip()
+        job_id=query.get("job_id"),
+        template_type=query.get("template_type"),
+        status=query.get("status"),
+        correlation_id=query.get("correlation_id"),
+        search=query["search"].strip(),
     )
     page = services().history.page(actor(), narrowed, page=query["page"], limit=query["limit"])
     return page_json("executions", [execution_json(execution) for execution in page.items], page)

@@ -10,6 +10,7 @@ from marshmallow.validate import Length, OneOf, Range
 from app.api.approvals.schemas import ApprovalOut
 from app.api.base_schemas import INSTANT, AnswerSchema, AsIs, RecordOut, RequestSchema
 from app.api.paging import PageQuery, page_schema
+from app.correlation import LONGEST_CORRELATION_ID
 from app.execution.attention import LONGEST_NOTE
 from app.jobs.model import RetryOn
 from app.queue.model import Status, Trigger
@@ -26,6 +27,10 @@ class ExecutionQuery(PageQuery):
 class AllExecutionsQuery(ExecutionQuery):
     job_id = ma.String(validate=Length(max=64))
     template_type = ma.String(validate=Length(max=100))
+    correlation_id = ma.String(
+        validate=Length(max=LONGEST_CORRELATION_ID),
+        metadata={"description": "The X-Request-Id of the request that caused the executions, or the id of an execution"},
+    )
     search = ma.String(
         load_default="",
         validate=Length(max=200),
@@ -168,6 +173,9 @@ class ExecutionOut(RecordOut):
     retry_of = ma.String(allow_none=True, metadata={"description": "The execution that this one repeats"})
     caused_by = ma.List(ma.String(), metadata={"description": "The executions whose ends triggered it, if triggered_by is dependency"})
     execution_host = ma.String(allow_none=True)
+    correlation_id = ma.String(
+        metadata={"description": "In log lines, calls and events: the X-Request-Id of the request that caused the execution, or its own id"}
+    )
     notifications = AsIs(MailsOut, metadata={"description": "Who gets a mail when it ends"})
     owed = ma.List(AsIs(OwedOut), metadata={"description": "Follow-ups of its end that are not done yet; missing if there are none"})
     due_times = AsIs(DueTimesOut, metadata={"description": "The due times that one `missed` or `skipped` record stands for"})

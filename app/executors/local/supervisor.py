@@ -92,7 +92,7 @@ class Supervisor:
             return
         assignment = worker.find(execution_id)
         assert assignment is not None  # noqa: S101 - `_worker_of` names the worker that has it
-        log.info("attempt.killed", execution=execution_id, reason=reason.value)
+        log.info("attempt.killed", **assignment.attempt.log_fields, reason=reason.value)
         assignment.reason = assignment.reason or reason
         if worker.reused:
             worker.closing = True
@@ -127,7 +127,7 @@ class Supervisor:
 
     def _give(self, worker: Worker, run: Run) -> None:
         attempt = run.attempt
-        log.info("attempt.started", execution=attempt.execution_id, attempt=attempt.number, template=attempt.template_type)
+        log.info("attempt.started", **attempt.log_fields, template=attempt.template_type)
         worker.runs.append(self._assignment(run, began=None if worker.reused else time.monotonic()))
         self._worker_of[attempt.execution_id] = worker
         worker.queue_message(

@@ -101,7 +101,7 @@ class Callbacks:
             if keys:
                 require_signature(keys, headers, body)
         except WrongSignature as refused:
-            log.warning("callback.unsigned", execution=reported.attempt.execution_id, service=service, reason=str(refused))
+            log.warning("callback.unsigned", **reported.attempt.log_fields, service=service, reason=str(refused))
             raise SignatureRefused(str(refused)) from refused
         return Reporter(reported.attempt, service)
 
@@ -239,7 +239,7 @@ class Callbacks:
     def _refusal(self, reporter: Reporter) -> Conflict:
         """The refusal of a report that is late, or about an attempt that another one has followed."""
         attempt = reporter.attempt
-        log.warning("callback.refused", execution=attempt.execution_id, attempt=attempt.number, service=reporter.service)
+        log.warning("callback.refused", **attempt.log_fields, service=reporter.service)
         return Conflict(say("Attempt {number} of this run has ended. Nothing was changed; stop its work", number=attempt.number))
 
 

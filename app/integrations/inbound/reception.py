@@ -76,6 +76,7 @@ class Incoming:
     read: Callable[[int], bytes | None]
     sender: str
     correlation_id: str = ""
+    traceparent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +172,12 @@ class Reception:
         if user is None or user.disabled or user.role is Role.USER:
             raise Conflict(say("{email} may no longer run jobs. Somebody who may has to save this address again", email=address.owner))
         return actor_of(
-            user, via="webhook", address=request.sender, correlation_id=request.correlation_id, inbound=f"webhook:{address.name}"
+            user,
+            via="webhook",
+            address=request.sender,
+            correlation_id=request.correlation_id,
+            traceparent=request.traceparent,
+            inbound=f"webhook:{address.name}",
         )
 
     # -- what it asks for -----------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ EXECUTION_DATA: dict[str, Any] = {
         "result": {"type": ["object", "null"], "description": "The result of the run; null if it is larger than 100 kB"},
         "retry_of": _TEXT_OR_NULL,
         "caused_by": {"type": "array", "items": _TEXT, "description": "The executions whose ends started this one"},
+        "correlation_id": {**_TEXT, "description": "The X-Request-Id of the request that caused the execution, or the id of the execution"},
         "due_times": {
             "type": ["object", "null"],
             "description": "The due times that one missed or skipped record stands for",

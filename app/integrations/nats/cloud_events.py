@@ -17,13 +17,14 @@ TYPE_PREFIX = "jobwright."
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudEvent:
     """One event. `id` is unique for its source, and the same however often the event is sent. `kind` is its type without the prefix, such
-    as `execution.failed`; `about` is the id of the execution or job."""
+    as `execution.failed`; `about` is the id of the execution or job; `traceparent` is the span that caused it, in a trace."""
 
     id: str
     kind: str
     about: str
     at: datetime
     data: Mapping[str, Any]
+    traceparent: str = ""
 
     def envelope(self, source: str) -> dict[str, Any]:
         """The event in the JSON format."""
@@ -36,12 +37,20 @@ class CloudEvent:
             "time": instant(self.at),
             "datacontenttype": "application/json",
             "data": dict(self.data),
+            **self._trace,
         }
 
     def message(self, *, source: str, prefix: str) -> Message:
         """The event as a message to the stream."""
         data = json.dumps(self.envelope(source), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
-        return Message(id=self.id, subject=events_subject(prefix, self.kind), data=data, headers={"Content-Type": CONTENT_TYPE})
+        return Message(
+            id=self.id, subject=events_subject(prefix, self.kind), data=data, headers={"Content-Type": CONTENT_TYPE, **self._trace}
+        )
+
+    @property
+    def _trace(self) -> dict[str, str]:
+        """The attribute of the extension for distributed tracing, which is a header of messages, too."""
+        return {"traceparent": self.traceparent} if self.traceparent else {}
 
 
 def instant(value: datetime) -> str:

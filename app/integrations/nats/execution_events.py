@@ -46,7 +46,9 @@ def _is_end(execution: Execution, attempt: AttemptRecord) -> bool:
 
 def _event(execution: Execution, word: str, kind: str, at: Any, data: Mapping[str, Any]) -> tuple[str, CloudEvent]:
     whole = plain({**_common(execution), **data})
-    return word, CloudEvent(id=f"{execution.id}.{word}", kind=f"execution.{kind}", about=execution.id, at=at, data=whole)
+    return word, CloudEvent(
+        id=f"{execution.id}.{word}", kind=f"execution.{kind}", about=execution.id, at=at, data=whole, traceparent=execution.traceparent
+    )
 
 
 def _common(execution: Execution) -> dict[str, Any]:
@@ -63,6 +65,7 @@ def _common(execution: Execution) -> dict[str, Any]:
         "queued_at": execution.queued_at,
         "retry_of": execution.retry_of,
         "caused_by": list(execution.caused_by),
+        "correlation_id": execution.correlation,
     }
 
 

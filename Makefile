@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.setup-done
 NODE_MODULES := tests/clients/node_modules/.package-lock.json
+# Tools that check the files of deployments, in a place of their own too.
+DEPLOYMENT := .venv/deployment-tools
 MINUTES ?= 15
 EXAMPLES ?= 200
 # Tools that look at the project from outside, in a place of their own.
@@ -17,7 +19,7 @@ PYTEST = $(BIN)/python -m pytest
 # Workers: one more than there are cores, as tests wait now and then.
 CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 FEW := -n $(shell expr $(CORES) + 1) --dist loadgroup --no-loadscope-reorder
-COVERED := tests/unit tests/contract tests/integration tests/clients
+COVERED := tests/unit tests/contract tests/integration tests/clients tests/deployment
 # What depends on processes, threads and clocks, and is repeated by `make check-long`.
 TIMED := tests/unit/webserver tests/integration/executors tests/integration/node tests/integration/queue tests/integration/scheduling \
 	tests/integration/test_start.py tests/security/test_cage.py tests/security/test_limits.py tests/browser tests/faults
@@ -37,7 +39,12 @@ $(STAMP): requirements.lock pyproject.toml scripts/setup.sh scripts/system-packa
 
 setup-tests: $(STAMP)
 	@scripts/system-packages.sh tests
-	@$(MAKE) --no-print-directory $(NODE_MODULES)
+	@$(MAKE) --no-print-directory $(NODE_MODULES) $(DEPLOYMENT)/.done
+
+$(DEPLOYMENT)/.done: tests/deployment/tools.lock
+	@test -x $(DEPLOYMENT)/bin/python || $(PYTHON) -m venv $(DEPLOYMENT)
+	@$(DEPLOYMENT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/deployment/tools.lock
+	@touch $@
 
 # The generator and the compiler of the TypeScript client that tests build. Without Node.js, its test is skipped, but in CI it fails.
 $(NODE_MODULES): tests/clients/package-lock.json
@@ -85,7 +92,7 @@ check-long: ## Run make check with every example and case, make fuzz, make fault
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/yamllint --strict compose.yaml
+	@$(BIN)/yamllint --strict compose.yaml deploy
 	@$(BIN)/python scripts/lint_dockerfile.py Dockerfile
 
 types: $(STAMP)
@@ -131,6 +138,7 @@ lock: ## Resolve the lock files again
 	@$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv
 	@$(COMPILE) --extra local --extra s3 --extra sftp --extra gcs --group dev --group build --output-file requirements.lock
 	@$(COMPILE) --group build --output-file requirements-runtime.lock
+	@$(COMPILE:pyproject.toml=tests/deployment/tools.in) --output-file tests/deployment/tools.lock
 
 clean: ## Remove what make has created, but not ./data
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* *.egg-info

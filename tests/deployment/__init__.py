@@ -1,0 +1,1 @@
+"""The files that deploy Jobwright: images, Docker Compose, Kubernetes, systemd, proxies, the workflows of CI."""

@@ -69,6 +69,12 @@ class StartError(JobwrightError):
     title = "Cannot start"
 
 
+class BackupRefused(StartError):
+    """A backup cannot be written or restored; the message says what to do."""
+
+    title = "Refused"
+
+
 class ValidationFailed(JobwrightError):
     """What was sent does not hold; `errors` names each field."""
 

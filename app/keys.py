@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, MultiFernet
 
 from app.errors import StartError
 from app.strength import HOW_TO_MAKE_A_KEY, key_weakness
-from templates_lib.private import make_folders
+from templates_lib.private import create, make_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,10 @@ class KeyRing:
 
     current: str = field(repr=False)
     earlier: tuple[str, ...] = field(default=(), repr=False)
+
+    def fingerprints(self) -> list[str]:
+        """Texts that tell keys apart and do not reveal them, the one of the current key first."""
+        return [key.hex()[:32] for key in self.derive_all("fingerprint")]
 
     def derive(self, purpose: str) -> bytes:
         """32 bytes of the current key, for one purpose and no other."""
@@ -80,3 +84,21 @@ def load_key(configured: str, data_dir: Path, *, make: bool = True) -> str:
         old = "if secrets were encrypted with the old key, add it to JOBWRIGHT_OLD_SECRET_KEYS"
         raise StartError(f"The key in {path} {weakness}. {HOW_TO_MAKE_A_KEY}; {old}")
     return key
+
+
+def keep_key(key: str, data_dir: Path) -> Path:
+    """Writes the key of a restored installation into the data folder (mode 0600), and returns the path.
+
+    Raises StartError if another key is there.
+    """
+    path = data_dir / "secret.key"
+    if path.exists():
+        if path.read_text(encoding="utf-8").strip() != key:
+            raise StartError(f"{path} holds another key. Move that file away, or set JOBWRIGHT_OLD_SECRET_KEYS to the key of the backup.")
+        return path
+    make_folders(data_dir)
+    with create(path) as file:
+        file.write(key.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    return path

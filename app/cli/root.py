@@ -39,6 +39,8 @@ SECTIONS = {
     "The registry of this machine": {
         "doctor": "app.cli.doctor:doctor",
         "migrate": "app.cli.migrate:migrate",
+        "backup": "app.cli.backup:backup",
+        "restore": "app.cli.backup:restore",
         "secrets": "app.cli.secrets:secrets",
     },
     "Shell": {

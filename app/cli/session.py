@@ -32,12 +32,14 @@ def names_database() -> bool:
 
 
 @contextmanager
-def open_registry(*, existing: bool = False) -> Iterator[tuple[Store, Settings]]:
-    """Yields the database of the registry and the settings.
+def open_registry(*, existing: bool = False, restoring: bool = False, database: str | None = None) -> Iterator[tuple[Store, Settings]]:
+    """Yields the database of the registry and the settings. `database` is used in place of JOBWRIGHT_DATABASE.
 
     With `existing`, a registry must be there already, and the command creates neither a folder nor a database. Raises ConfigError or
-    StartError, which name the setting to change.
+    StartError, which name the setting to change; StartError while a restore is not finished, unless `restoring`.
     """
+    from dataclasses import replace  # noqa: PLC0415 - `--help` does without it
+
     from app.config import load_settings  # noqa: PLC0415 - `--help` does without it
     from app.events import configure_logging  # noqa: PLC0415 - the same
     from app.factory import open_store  # noqa: PLC0415 - the same
@@ -46,9 +48,11 @@ def open_registry(*, existing: bool = False) -> Iterator[tuple[Store, Settings]]
     if os.environ.get("JOBWRIGHT_SERVER"):
         note("jobwright: this command works on the registry of this machine, not on JOBWRIGHT_SERVER.")
     settings = load_settings()
+    if database is not None:
+        settings = replace(settings, database=database)
     configure_logging(level="WARNING", style=settings.log_format)
     with errors_name_settings(settings):
-        store = open_store(settings, existing=existing)
+        store = open_store(settings, existing=existing, restoring=restoring)
         try:
             yield store, settings
         finally:

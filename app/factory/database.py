@@ -14,6 +14,7 @@ from app.local_mongod import LocalMongod
 from app.migrations import Migrator
 from app.mongo import OLDEST_MONGODB, Document, connect, open_database
 from app.premises import errors_name_settings, has_private_database, make_data_folder, require_registry
+from app.restore_marker import require_no_restore
 
 
 @dataclass
@@ -30,10 +31,10 @@ class Store:
             self.mongod.stop()
 
 
-def open_store(settings: Settings, *, existing: bool = False) -> Store:
+def open_store(settings: Settings, *, existing: bool = False, restoring: bool = False) -> Store:
     """Connect, starting a private mongod where `MONGODB_URI` is unset. With `existing` nothing is made: there must be a registry.
 
-    Raises StartError or ConfigError that says what to do.
+    Raises StartError or ConfigError that says what to do. A database whose restore is not finished is refused, unless `restoring`.
     """
     with errors_name_settings(settings):
         mongod, uri = None, settings.mongodb_uri
@@ -54,6 +55,8 @@ def open_store(settings: Settings, *, existing: bool = False) -> Store:
         try:
             store = Store(client, open_database(client, settings.database), mongod)
             _check_server(store)
+            if not restoring:
+                require_no_restore(store.database)
             if existing:
                 require_registry(settings, exists=store.database["migrations"].find_one({}) is not None)
         except BaseException:

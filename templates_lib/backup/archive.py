@@ -58,7 +58,7 @@ def _write_collection(archive: zipfile.ZipFile, database: Database[dict[str, Any
         for batch in cast("Iterator[bytes]", database[name].find_raw_batches(batch_size=BATCH)):
             member.write(batch)
             digest.update(batch)
-            count = sum(1 for _ in _documents([batch]))
+            count = sum(1 for _ in split_documents([batch]))
             documents += count
             step(count)
     indexes = [dict(index) for index in database[name].list_indexes() if index["name"] != "_id_"]
@@ -84,7 +84,7 @@ def verify(stream: IO[bytes]) -> list[Part]:
             parts = [Part(**entry) for entry in read_manifest(archive)["collections"]]
             for part in parts:
                 digest = hashlib.sha256()
-                documents = sum(1 for _ in _documents(_chunks(archive, part.name, digest.update)))
+                documents = sum(1 for _ in split_documents(_chunks(archive, part.name, digest.update)))
                 if (documents, digest.hexdigest()) != (part.documents, part.sha256):
                     raise ArchiveBroken(
                         f"{part.name} does not match the manifest: {documents:,} documents were read, the manifest lists {part.documents:,}"
@@ -96,7 +96,7 @@ def verify(stream: IO[bytes]) -> list[Part]:
 
 def documents_of(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
     """Yields the documents of one collection, each as BSON."""
-    yield from _documents(_chunks(archive, name, lambda data: None))
+    yield from split_documents(_chunks(archive, name, lambda data: None))
 
 
 def indexes_of(archive: zipfile.ZipFile, name: str) -> list[dict[str, Any]]:
@@ -112,8 +112,8 @@ def _chunks(archive: zipfile.ZipFile, name: str, seen: Callable[[bytes], object]
             yield chunk
 
 
-def _documents(chunks: Any) -> Iterator[bytes]:
-    """Splits bytes into documents. Each document begins with its length (bsonspec.org)."""
+def split_documents(chunks: Any) -> Iterator[bytes]:
+    """Splits bytes into documents. Each document begins with its length (bsonspec.org). Raises ArchiveBroken."""
     rest = b""
     for chunk in chunks:
         rest += chunk

@@ -113,6 +113,8 @@ ACTIONS: dict[str, dict[str, str]] = {
         "maintenance.end": say("End maintenance"),
         "settings.change": say("Changed settings at start"),
         "secrets.reseal": say("Encrypt secrets with new key"),
+        "backup.create": say("Back up installation"),
+        "backup.restore": say("Restore installation"),
         "audit.export": say("Export audit trail"),
         "sample.create": say("Create sample data"),
         "sample.remove": say("Remove sample data"),

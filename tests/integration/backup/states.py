@@ -1,0 +1,118 @@
+"""The content of a database as a value; processes that die at a given write."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from app.mongo import Document
+
+Content = dict[str, dict[str, bytes]]
+WRITES = {
+    Collection: (
+        "insert_one",
+        "insert_many",
+        "update_one",
+        "update_many",
+        "replace_one",
+        "delete_one",
+        "delete_many",
+        "create_index",
+        "create_indexes",
+        "drop_index",
+        "drop",
+        "rename",
+    ),
+    Database: ("create_collection", "drop_collection"),
+}
+# A process that kills itself when it is about to send its nth command that writes or, with `reads`, any command.
+DYING = """
+import os, signal, sys
+from pymongo import monitoring
+left, reads = int(os.environ["KILLED_AT"]), "KILLED_AT_READS" in os.environ
+WRITES = {"insert", "update", "delete", "create", "createIndexes", "drop", "renameCollection", "dropIndexes", "findAndModify"}
+class Dying(monitoring.CommandListener):
+    def started(self, event):
+        global left
+        if reads or event.command_name in WRITES:
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+    def succeeded(self, event): pass
+    def failed(self, event): pass
+monitoring.register(Dying())
+from app.cli import main
+main()
+"""
+
+
+def content_of(database: Database[Document]) -> Content:
+    """Every document of every collection, as BSON, by collection and id."""
+    raw: Any = database.with_options(codec_options=database.codec_options.with_options(document_class=RawBSONDocument))
+    return {
+        name: {str(row["_id"]): bytes(row.raw) for row in raw[name].find()}
+        for name in raw.list_collection_names()
+        if not name.startswith("system.")
+    }
+
+
+def indexes_of(database: Database[Document]) -> dict[str, Any]:
+    """The indexes of every collection."""
+    return {name: database[name].index_information() for name in database.list_collection_names()}
+
+
+def put(database: Database[Document], content: Content) -> None:
+    """Makes the content of a database this one, without indexes."""
+    for name in database.list_collection_names():
+        database[name].drop()
+    for name, rows in content.items():
+        collection: Any = database.create_collection(name)
+        if rows:
+            collection.insert_many([RawBSONDocument(row) for row in rows.values()])
+
+
+class Killed(BaseException):
+    """The process ends here: nothing that it does afterwards reaches the database."""
+
+
+@contextmanager
+def killed_at_write(number: int) -> Iterator[None]:
+    """Lets that many writes reach the database, and no more."""
+    left = number
+
+    def dying(write: Any) -> Any:
+        def wrapped(self: Any, *args: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+            return write(self, *args, **options)
+
+        return wrapped
+
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, names in WRITES.items():
+            for name in names:
+                patch.setattr(owner, name, dying(getattr(owner, name)))
+        yield
+
+
+def killed_command(environment: Mapping[str, str], *words: str, at: int, reads: bool = False) -> bool:
+    """Runs `jobwright` in a process that kills itself with SIGKILL at its nth command to the database. Returns whether it died."""
+    extra = {"KILLED_AT": str(at), **({"KILLED_AT_READS": "1"} if reads else {})}
+    done = subprocess.run(
+        [sys.executable, "-c", DYING, *words], env={**os.environ, **environment, **extra}, capture_output=True, text=True, check=False
+    )
+    if done.returncode not in {0, -signal.SIGKILL}:
+        raise AssertionError(done.stderr)
+    return done.returncode != 0

@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A, D = ASCENDING, DESCENDING
 DATE, TEXT, INT = {"$type": "date"}, {"$type": "string"}, {"$type": "int"}
 
@@ -64,6 +66,4 @@ def up(database: Database[dict[str, Any]]) -> None:
 def down(database: Database[dict[str, Any]]) -> None:
     """Removes the indexes; the documents stay."""
     for collection, indexes in INDEXES.items():
-        names = {index.document["name"] for index in indexes} & set(database[collection].index_information())
-        for name in names:
-            database[collection].drop_index(name)
+        drop_indexes(database[collection], [index.document["name"] for index in indexes])

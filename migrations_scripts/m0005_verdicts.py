@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 INDEXES: dict[str, list[IndexModel]] = {
     "job_executions": [IndexModel([("verdict", ASCENDING)], name="verdict", partialFilterExpression={"verdict": "pending"})],
 }
@@ -17,5 +19,4 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    if "verdict" in database["job_executions"].index_information():
-        database["job_executions"].drop_index("verdict")
+    drop_indexes(database["job_executions"], ["verdict"])

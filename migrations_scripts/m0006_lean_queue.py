@@ -12,6 +12,8 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A, D = ASCENDING, DESCENDING
 EXISTS, TEXT, DATE = {"$exists": True}, {"$type": "string"}, {"$type": "date"}
 # MongoDB uses a partial index only if the query implies the condition of the index. A comparison implies "later than 1970", but not "is
@@ -84,8 +86,7 @@ def down(database: Database[dict[str, Any]]) -> None:
 
 def _drop(database: Database[dict[str, Any]], names: dict[str, list[str]]) -> None:
     for collection, gone in names.items():
-        for name in set(gone) & set(database[collection].index_information()):
-            database[collection].drop_index(name)
+        drop_indexes(database[collection], gone)
 
 
 def _batches(collection: Collection[dict[str, Any]], old: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:

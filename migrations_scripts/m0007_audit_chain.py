@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A, D = ASCENDING, DESCENDING
 INDEXES: dict[str, list[IndexModel]] = {
     "audit_log": [
@@ -35,13 +37,11 @@ def up(database: Database[dict[str, Any]]) -> None:
     if changes:
         events.bulk_write(changes)
     events.create_indexes(INDEXES["audit_log"])
-    if "by_target" in events.index_information():
-        events.drop_index("by_target")
+    drop_indexes(events, ["by_target"])
 
 
 def down(database: Database[dict[str, Any]]) -> None:
     events = database["audit_log"]
     events.create_indexes(OLD)
-    for index in INDEXES["audit_log"]:
-        events.drop_index(index.document["name"])
+    drop_indexes(events, [index.document["name"] for index in INDEXES["audit_log"]])
     events.update_many({"seal": {"$exists": False}}, {"$unset": {"seq": ""}})

@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A = ASCENDING
 INDEXES: dict[str, list[IndexModel]] = {
     "sign_in_attempts": [IndexModel([("expires_at", A)], name="expiry", expireAfterSeconds=0)],
@@ -26,5 +28,4 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 def down(database: Database[dict[str, Any]]) -> None:
     for collection, indexes in INDEXES.items():
-        for index in indexes:
-            database[collection].drop_index(index.document["name"])
+        drop_indexes(database[collection], [index.document["name"] for index in indexes])

@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 INDEX = IndexModel(
     [("identity.issuer", ASCENDING), ("identity.subject", ASCENDING)],
     name="identity",
@@ -20,4 +22,4 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    database["users"].drop_index("identity")
+    drop_indexes(database["users"], ["identity"])

@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A, D = ASCENDING, DESCENDING
 INDEXES: dict[str, list[IndexModel]] = {
     "job_executions": [
@@ -24,5 +26,4 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 def down(database: Database[dict[str, Any]]) -> None:
     for collection, indexes in INDEXES.items():
-        for index in indexes:
-            database[collection].drop_index(index.document["name"])
+        drop_indexes(database[collection], [index.document["name"] for index in indexes])

@@ -9,6 +9,8 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A, D = ASCENDING, DESCENDING
 ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
 INDEXES: dict[str, list[IndexModel]] = {
@@ -41,8 +43,7 @@ def up(database: Database[dict[str, Any]]) -> None:
     jobs, executions = database["dynamic_jobs"], database["job_executions"]
     for collection, indexes in INDEXES.items():
         database[collection].create_indexes(indexes)
-    for name in {"ended"} & set(executions.index_information()):
-        executions.drop_index(name)
+    drop_indexes(executions, ["ended"])
     changes = []
     for job in jobs.find({"last_run_at": {"$type": "date"}, "last_status": {"$exists": False}}, {"_id": 1}):
         ended = {"job_id": job["_id"], "status": {"$in": list(RAN)}, "started_at": {"$type": "date"}}
@@ -59,5 +60,4 @@ def down(database: Database[dict[str, Any]]) -> None:
         [("status", A), ("queued_at", D)], name="ended", partialFilterExpression={"completed_at": ANY_DATE}
     )
     for collection, indexes in INDEXES.items():
-        for index in indexes:
-            database[collection].drop_index(index.document["name"])
+        drop_indexes(database[collection], [index.document["name"] for index in indexes])

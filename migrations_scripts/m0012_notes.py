@@ -8,6 +8,8 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A, D = ASCENDING, DESCENDING
 ANY_DATE = {"$gt": datetime(1970, 1, 1, tzinfo=UTC)}
 INDEXES: dict[str, list[IndexModel]] = {
@@ -28,8 +30,7 @@ def up(database: Database[dict[str, Any]]) -> None:
     executions = database["job_executions"]
     for collection, indexes in INDEXES.items():
         database[collection].create_indexes(indexes)
-    if "ended_by_status" in executions.index_information():
-        executions.drop_index("ended_by_status")
+    drop_indexes(executions, ["ended_by_status"])
 
 
 def down(database: Database[dict[str, Any]]) -> None:
@@ -37,5 +38,5 @@ def down(database: Database[dict[str, Any]]) -> None:
     executions.create_index(
         [("status", A), ("queued_at", D), ("completed_at", A)], name="ended_by_status", partialFilterExpression={"completed_at": ANY_DATE}
     )
-    executions.drop_index("ended_in_seconds")
-    database["job_notes"].drop_index("by_job")
+    drop_indexes(executions, ["ended_in_seconds"])
+    drop_indexes(database["job_notes"], ["by_job"])

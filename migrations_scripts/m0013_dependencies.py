@@ -8,6 +8,8 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A = ASCENDING
 GATHERING_SECONDS = 400 * 86_400  # a gathering to which nothing was added for so long is removed
 INDEXES: dict[str, list[IndexModel]] = {
@@ -26,7 +28,6 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    database["dynamic_jobs"].drop_index("dependants")
-    for name in ("to_follow", "caused_by"):
-        database["job_executions"].drop_index(name)
+    drop_indexes(database["dynamic_jobs"], ["dependants"])
+    drop_indexes(database["job_executions"], ["to_follow", "caused_by"])
     database.drop_collection("gatherings")

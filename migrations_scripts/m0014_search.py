@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A = ASCENDING
 PORTION = 1000
 INDEXES: dict[str, list[IndexModel]] = {
@@ -29,5 +31,5 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    database["dynamic_jobs"].drop_index("searched")
+    drop_indexes(database["dynamic_jobs"], ["searched"])
     database["dynamic_jobs"].update_many({}, {"$unset": {"search": ""}})

@@ -7,11 +7,13 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 
 def up(database: Database[dict[str, Any]]) -> None:
     database["dynamic_jobs"].create_indexes([IndexModel([("reserved.depends_on", ASCENDING)], name="reserved", sparse=True)])
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    database["dynamic_jobs"].drop_index("reserved")
+    drop_indexes(database["dynamic_jobs"], ["reserved"])
     database["dynamic_jobs"].update_many({"reserved": {"$exists": True}}, {"$unset": {"reserved": ""}})

@@ -14,6 +14,8 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A, D = ASCENDING, DESCENDING
 OWED = [
     IndexModel([("owed.what", A), ("owed.at", A)], name="owed_items", sparse=True),
@@ -52,10 +54,7 @@ def up(database: Database[Row]) -> None:
         # Whoever writes these executions works out what they owe.
         old = {f"dispatch.executions.$[].{name}": "" for name in OLD_FIELDS}
         jobs.update_one(_as_read(job), {"$set": {"dispatch.executions.$[].group": job.get("group") or ""}, "$unset": old})
-    existing = executions.index_information()
-    for name in DROPS["job_executions"]:
-        if name in existing:
-            executions.drop_index(name)
+    drop_indexes(executions, DROPS["job_executions"])
     for collection, indexes in INDEXES.items():
         database[collection].create_indexes(indexes)
 
@@ -110,10 +109,7 @@ def down(database: Database[Row]) -> None:
     for job in _with_plans(database):
         planned = [_old_plan(entry) for entry in job["dispatch"]["executions"]]
         jobs.update_one(_as_read(job), {"$set": {"dispatch.executions": planned}})
-    existing = executions.index_information()
-    for index in INDEXES["job_executions"]:
-        if index.document["name"] in existing:
-            executions.drop_index(index.document["name"])
+    drop_indexes(executions, [index.document["name"] for index in INDEXES["job_executions"]])
     executions.create_indexes(OLD_INDEXES)
     database.drop_collection("domain_events")
 

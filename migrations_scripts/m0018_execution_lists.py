@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 INDEXES: dict[str, list[IndexModel]] = {
     "job_executions": [IndexModel([("template_type", ASCENDING), ("queued_at", DESCENDING)], name="by_template")],
 }
@@ -17,4 +19,4 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    database["job_executions"].drop_index("by_template")
+    drop_indexes(database["job_executions"], ["by_template"])

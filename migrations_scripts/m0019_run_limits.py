@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A = ASCENDING
 INDEXES: dict[str, list[IndexModel]] = {
     # Only executions that carry a limit are in it.
@@ -24,6 +26,5 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 def down(database: Database[dict[str, Any]]) -> None:
     """Removes the index, and the starts of jobs: they are read from the executions again."""
-    if "limited" in database["job_executions"].index_information():
-        database["job_executions"].drop_index("limited")
+    drop_indexes(database["job_executions"], ["limited"])
     database["job_starts"].drop()

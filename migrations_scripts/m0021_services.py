@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A = ASCENDING
 INDEXES: dict[str, list[IndexModel]] = {
     "dynamic_jobs": [
@@ -25,5 +27,5 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    database["dynamic_jobs"].drop_index("of_service")
+    drop_indexes(database["dynamic_jobs"], ["of_service"])
     database.drop_collection("services")

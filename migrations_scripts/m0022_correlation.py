@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 INDEXES: dict[str, list[IndexModel]] = {
     "job_executions": [
         IndexModel([("correlation_id", ASCENDING)], name="by_correlation", partialFilterExpression={"correlation_id": {"$exists": True}})
@@ -19,4 +21,4 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    database["job_executions"].drop_index("by_correlation")
+    drop_indexes(database["job_executions"], ["by_correlation"])

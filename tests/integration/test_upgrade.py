@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bson import json_util
-from pymongo.collection import Collection
 
 from app.audit.model import Actor
 from app.clock import ManualClock, SystemClock
@@ -24,10 +24,11 @@ from app.config import Settings
 from app.factory import Store, build_node, build_services, launch_executor
 from app.instants import to_milliseconds
 from app.jobtemplates.catalogue import Catalogue
-from app.migrations import Migrator, find_migrations
+from app.migrations import LOCK_SECONDS, Migrator, find_migrations
 from app.mongo import EXACT, Document, connect, open_database
 from app.queue.execution import Execution
 from app.services import Services
+from tests.builders.killed import Killed, killed_at_write
 from tests.builders.mail import Inbox, mail_server
 from tests.support import JOB_PATHS, KINDS, eventually
 
@@ -164,29 +165,18 @@ def test_a_step_back_and_forth_loses_nothing(old: Store, migrator: Migrator, exp
     assert_converted(old, exported)
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
-@contextmanager
-def killed_at_write(number: int) -> Iterator[None]:
-    """Let so many writes through, and no more."""
-    left = number
-
-    def dying(write: Any) -> Any:
-        def wrapped(self: Any, *args: Any, **options: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Killed
-            return write(self, *args, **options)
-
-        return wrapped
-
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("update_one", "update_many", "drop_index", "create_indexes", "insert_one"):
-            patch.setattr(Collection, name, dying(getattr(Collection, name)))
-        yield
+def run_and_be_killed_at_every_write(step: Callable[[], object]) -> None:
+    """Runs a step that is killed at its first write, then one that is killed at its second, and so on until it ends; and then once more, as
+    after a process that was killed before it could record the end."""
+    number = 0
+    while True:
+        try:
+            with killed_at_write(number):
+                step()
+            break
+        except Killed:
+            number += 1
+    step()
 
 
 def test_a_migration_that_is_killed_at_any_write_goes_on_where_it_was(
@@ -197,15 +187,36 @@ def test_a_migration_that_is_killed_at_any_write_goes_on_where_it_was(
     later = [name for name in migrations if name > BEFORE]
     for direction, names in (("up", later), ("down", later[::-1]), ("up", later)):
         for name in names:
-            step, number = getattr(migrations[name], direction), 0
-            while True:
-                try:
-                    with killed_at_write(number):
-                        step(exact)
-                    break
-                except Killed:
-                    number += 1
+            run_and_be_killed_at_every_write(partial(getattr(migrations[name], direction), exact))
     assert_converted(old, exported)
+
+
+def test_every_migration_can_be_killed_at_any_write_on_its_way_back_and_forth(old: Store, store: Store, migrator: Migrator) -> None:
+    migrator.upgrade()
+    migrations, exact = dict(find_migrations()), old.database.with_options(codec_options=EXACT)
+    names = list(migrations)
+    kept = {name: exact[name].count_documents({}) for name in ("dynamic_jobs", "job_executions", "users", "audit_log", "execution_logs")}
+    for name in reversed(names):
+        run_and_be_killed_at_every_write(partial(migrations[name].down, exact))
+    for name in names:
+        run_and_be_killed_at_every_write(partial(migrations[name].up, exact))
+    assert {name: indexes(old).get(name) for name in indexes(store)} == indexes(store)
+    assert {name: exact[name].count_documents({}) for name in kept} == kept
+
+
+def test_the_command_that_migrates_can_be_killed_at_any_write(old: Store, store: Store) -> None:
+    """With its lock, which another process takes when it has run out, and its records of what is done."""
+    clock = ManualClock(EXPORTED_AT)
+
+    def again(act: Callable[[], object]) -> None:
+        clock.advance(LOCK_SECONDS + 1)
+        act()
+
+    migrator = Migrator(old.database, clock)
+    for act, left in ((migrator.upgrade, []), (partial(migrator.downgrade, "zero"), list(dict(find_migrations()))), (migrator.upgrade, [])):
+        run_and_be_killed_at_every_write(partial(again, act))
+        assert migrator.pending() == left
+    assert {name: indexes(old).get(name) for name in indexes(store)} == indexes(store)
 
 
 @pytest.fixture

@@ -6,35 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
-import pytest
 from bson.raw_bson import RawBSONDocument
-from pymongo.collection import Collection
 from pymongo.database import Database
 
 from app.mongo import Document
 
 Content = dict[str, dict[str, bytes]]
-WRITES = {
-    Collection: (
-        "insert_one",
-        "insert_many",
-        "update_one",
-        "update_many",
-        "replace_one",
-        "delete_one",
-        "delete_many",
-        "create_index",
-        "create_indexes",
-        "drop_index",
-        "drop",
-        "rename",
-    ),
-    Database: ("create_collection", "drop_collection"),
-}
 # A process that kills itself when it is about to send its nth command that writes or, with `reads`, any command.
 DYING = """
 import os, signal, sys
@@ -79,32 +59,6 @@ def put(database: Database[Document], content: Content) -> None:
         collection: Any = database.create_collection(name)
         if rows:
             collection.insert_many([RawBSONDocument(row) for row in rows.values()])
-
-
-class Killed(BaseException):
-    """The process ends here: nothing that it does afterwards reaches the database."""
-
-
-@contextmanager
-def killed_at_write(number: int) -> Iterator[None]:
-    """Lets that many writes reach the database, and no more."""
-    left = number
-
-    def dying(write: Any) -> Any:
-        def wrapped(self: Any, *args: Any, **options: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Killed
-            return write(self, *args, **options)
-
-        return wrapped
-
-    with pytest.MonkeyPatch.context() as patch:
-        for owner, names in WRITES.items():
-            for name in names:
-                patch.setattr(owner, name, dying(getattr(owner, name)))
-        yield
 
 
 def killed_command(environment: Mapping[str, str], *words: str, at: int, reads: bool = False) -> bool:

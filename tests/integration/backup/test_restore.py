@@ -26,9 +26,10 @@ from app.migrations import Migrator
 from app.queue.execution import Execution
 from app.restore_marker import RestoreMarks, Stage, require_no_restore
 from app.services import Services
+from tests.builders.killed import Killed, killed_at_write
 from tests.builders.queue import execution_document
 from tests.integration.backup.conftest import CLI
-from tests.integration.backup.states import Killed, content_of, killed_at_write, killed_command, put
+from tests.integration.backup.states import content_of, killed_command, put
 from tests.lengths import one_in
 from tests.support import KEY, OTHER_KEY
 

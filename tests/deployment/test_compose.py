@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,10 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from app.config import load_settings
-from app.demo.servers import free_port
-from app.local_mongod import find_mongod
 from scripts.lint_dockerfile import problems as problems_of_dockerfile
 from tests.commands import jobwright
+from tests.deployment.mongodb import secured_mongod
 from tests.deployment.tools import DEPLOY, DRAIN_SLACK, ROOT, run, tool, unknown_settings
-from tests.support import eventually
 
 ROLES = {"web", "scheduler", "worker"}
 EXACT = re.compile(r":v?\d+\.\d+\.\d+[\w.-]*$")
@@ -53,7 +50,8 @@ def problems(compose: dict[str, Any]) -> list[str]:
             "no new privileges": name == "mongo" or service.get("security_opt") == ["no-new-privileges:true"],
             "a read-only root": name == "mongo" or service.get("read_only") is True,
             "ports of one address": all(re.match(r"(\$\{HOST_ADDRESS:-)?127\.0\.0\.1", port) for port in service.get("ports", ())),
-            "known secrets": set(service.get("secrets", ())) <= set(compose["secrets"]),
+            "known secrets": {one if isinstance(one, str) else one["source"] for one in service.get("secrets", ())}
+            <= set(compose["secrets"]),
             "no password as a value": not [key for key in service.get("environment", {}) if re.search(r"PASSWORD$|KEY$|TOKEN$|URI$", key)],
         }
         found += [f"{name} lacks {what}" for what, holds in wrong.items() if not holds]
@@ -104,7 +102,7 @@ def test_every_variable_is_a_setting_and_every_file_is_there(compose: dict[str, 
         assert unknown_settings(environment) == set()
         paths = {key: value for key, value in environment.items() if key.endswith("_FILE") and value}
         given = {key: str(tmp_path / Path(value).name) for key, value in paths.items()}
-        assert all(value.startswith("/run/secrets/") for value in paths.values())
+        assert set(paths.values()) <= {secret["target"] for secret in compose["services"][name]["secrets"]}
         load_settings({**{key: str(value) for key, value in environment.items() if value is not None and "$" not in str(value)}, **given})
     for service in compose["services"].values():
         for volume in service.get("volumes", ()):
@@ -130,32 +128,9 @@ def test_secrets_are_random_kept_and_for_nobody_else(tmp_path: Path) -> None:
 
 @pytest.fixture
 def secured(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """A mongod with access control and the key file, a user as create-user.js creates it, and its replica set: URIs of the user and root."""
     run(DEPLOY / "compose" / "secrets.sh", tmp_path / "secrets")
-    secret = {path.name: path.read_text().strip() for path in (tmp_path / "secrets").iterdir()}
-    keyfile, data, port = tmp_path / "keyfile", tmp_path / "db", free_port()
-    keyfile.touch(mode=0o400)
-    keyfile.chmod(0o600)
-    keyfile.write_text(secret["mongo_keyfile"])
-    keyfile.chmod(0o400)
-    data.mkdir()
-    mongod = find_mongod()
-    if mongod is None:
-        pytest.skip("no mongod: install the extra `local`")
-    words = [mongod, "--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1", "--replSet", "rs0", "--keyFile", str(keyfile)]
-    with subprocess.Popen([*words, "--wiredTigerCacheSizeGB", "0.25"], stdout=subprocess.DEVNULL) as server:
-        try:
-            at = f"127.0.0.1:{port}"
-            with MongoClient[dict[str, Any]](f"mongodb://{at}/?directConnection=true", serverSelectionTimeoutMS=60_000) as client:
-                client.admin.command("replSetInitiate", {"_id": "rs0", "members": [{"_id": 0, "host": at}]})
-                eventually(lambda: client.admin.command("hello")["isWritablePrimary"])
-                client.admin.command("createUser", "root", pwd=secret["mongo_root_password"], roles=["root"])
-            with MongoClient[dict[str, Any]](f"mongodb://root:{secret['mongo_root_password']}@{at}/?replicaSet=rs0") as client:
-                role = {"role": "readWrite", "db": "jobwright"}
-                client["jobwright"].command("createUser", "jobwright", pwd=secret["mongo_password"], roles=[role])
-            yield secret["mongodb_uri"].replace("mongo:27017", at), at
-        finally:
-            server.kill()
+    with secured_mongod(tmp_path, tmp_path / "secrets") as found:
+        yield found
 
 
 def test_the_user_of_the_database_may_do_what_jobwright_needs_and_no_more(secured: tuple[str, str], tmp_path: Path) -> None:

@@ -63,6 +63,19 @@ class _Networks(ma.String):
         return tuple(networks)
 
 
+class _ChosenJobs(ma.String):
+    """`top:NUMBER` or `tag:NAME`, as a pair of texts."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        how, _, what = (part.strip() for part in value.partition(":"))
+        if not value.strip():
+            return ()
+        whole = what.isascii() and what.isdigit() and len(what) < 4
+        if not ((how == "top" and whole and 1 <= int(what) <= MOST_MEASURED_JOBS) or (how == "tag" and what)):
+            raise ValidationError(f"must be top:NUMBER, with a number from 1 to {MOST_MEASURED_JOBS}, or tag:NAME")
+        return how, what
+
+
 class _Subjects(ma.String):
     """Patterns of NATS subjects, comma-separated."""
 
@@ -150,6 +163,7 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "zone": _Zone,
     "hosts": _Hosts,
     "networks": _Networks,
+    "chosen_jobs": _ChosenJobs,
     "counts": _Counts,
     "labels": _Labels,
     "words": _Words,
@@ -163,6 +177,7 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
 CENTURY_DAYS = 36_500
 CENTURY_SECONDS = CENTURY_DAYS * 86_400  # the longest span; a date so far from today's is one still. Counts are held to it as well
 
+MOST_MEASURED_JOBS = 200  # jobs with metrics of their own
 LEAST_TOKEN = 16  # characters of the token for metrics
 MOST_COUNTED_AN_HOUR = 100_000  # runs of one person: the record that counts them holds the time of each
 
@@ -240,6 +255,13 @@ class Settings:
         (),
         "Networks that may read `/metrics`, such as `10.0.0.0/8`, separated by commas. Leave empty to allow this machine alone, or any "
         "address with JOBWRIGHT_METRICS_TOKEN.",
+    )
+    metrics_jobs: tuple[str, str] | tuple[()] = _var(
+        "JOBWRIGHT_METRICS_JOBS",
+        "chosen_jobs",
+        (),
+        "Jobs that have metrics of their own: `top:50` for the 50 jobs of the highest priority, or `tag:NAME` for the jobs with a tag; "
+        "at most 200. Leave empty for none.",
     )
     web_threads: int = _var("JOBWRIGHT_WEB_THREADS", "int", 16, "Number of requests that are served at the same time", **_at_least(1, 512))
     web_connections: int = _var(

@@ -18,6 +18,7 @@ from app.executors.local.executor import LocalExecutor
 from app.factory.bus import build_bus
 from app.factory.database import Store
 from app.factory.handlers import carriers, owing
+from app.factory.metrics import build_end_counter
 from app.factory.stores import Stores
 from app.integrations.callbacks.breakers import Breakers
 from app.integrations.callbacks.router import ServiceRouter
@@ -88,6 +89,7 @@ def _planning(
         services=services.registered,
         owed=services.owed,
         requested=stores.queue.requested,
+        count_ends=build_end_counter(stores, clock).tick,
     )
 
 
@@ -142,6 +144,7 @@ def _router(settings: Settings, stores: Stores, services: Services) -> Router:
         retire=retire,
         clock=services.clock,
         share=settings.pool_size // 2,
+        note=lambda seconds, result: services.metrics.measures.time("jobwright_callback_seconds", seconds, result),
     )
 
 

@@ -8,6 +8,7 @@ from app.execution.regroup import Regroup
 from app.execution.self_pause import SelfPause
 from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.jobs.broken import DisableBroken
+from app.notification.counted import CountedNotifier
 from app.notification.mail import MailNotifier
 from app.notification.outcomes import TellOutcome
 from app.outbox.batches import BatchCarrier
@@ -42,23 +43,29 @@ def event_handlers(settings: Settings) -> tuple[type[EventListener], ...]:
 
 def carriers(settings: Settings, stores: Stores, services: Services, bus: Bus | None) -> list[Carrier[Any]]:
     """One carrier for each handler. `bus` is there where NATS_URL is set."""
-    clock = services.clock
+    clock, measures = services.clock, services.metrics.measures
+
+    def note(carrier: str, result: str) -> None:
+        measures.count("jobwright_outbox_items_total", carrier, result)
+
     carriers: list[Carrier[Any]] = [
-        *(Carrier(stores.owed_by_executions, handler, clock) for handler in _end_handlers(settings, stores, services)),
-        *(Carrier(stores.owed_by_events, handler, clock) for handler in _event_handlers(stores, services)),
+        *(Carrier(stores.owed_by_executions, handler, clock, note) for handler in _end_handlers(settings, stores, services)),
+        *(Carrier(stores.owed_by_events, handler, clock, note) for handler in _event_handlers(stores, services)),
     ]
     if bus is not None:
         source = settings.public_url or f"urn:{settings.nats_prefix}"
         executions, events = PublishExecution(bus, source=source), PublishEvent(bus, stores.jobs, source=source)
         carriers += [
-            BatchCarrier(stores.owed_by_executions, executions, clock),
-            BatchCarrier(stores.owed_by_events, events, clock),
+            BatchCarrier(stores.owed_by_executions, executions, clock, note),
+            BatchCarrier(stores.owed_by_events, events, clock, note),
         ]
     return carriers
 
 
 def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tuple[EndHandler, ...]:
-    notifier = MailNotifier(services.connections, services.clock, connection=settings.notify_connection, public_url=settings.public_url)
+    mail = MailNotifier(services.connections, services.clock, connection=settings.notify_connection, public_url=settings.public_url)
+    measures = services.metrics.measures
+    notifier = CountedNotifier(mail, lambda result: measures.count("jobwright_notifications_total", "mail", result))
     followers = Followers(
         jobs=stores.dependencies,
         queue=stores.queue,

@@ -2,21 +2,83 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from app.config import MOST_MEASURED_JOBS
 from app.factory.ground import Ground
+from app.factory.handlers import end_handlers, event_handlers
 from app.metrics.access import MetricsAccess
+from app.metrics.counting import EndCounter
+from app.metrics.ends import values_of
 from app.metrics.service import Metrics, Values
+from app.metrics.state import (
+    chosen_job_values,
+    connection_values,
+    job_values,
+    maintenance_values,
+    node_values,
+    outbox_values,
+    queue_values,
+)
+
+if TYPE_CHECKING:
+    from app.clock import Clock
+    from app.config import Settings
+    from app.factory.stores import Stores
+    from app.outbox.store import OutboxStore
 
 
 def build_metrics(ground: Ground) -> Metrics:
     """The metrics of this process and of the installation."""
-    settings, stores = ground.settings, ground.stores
+    settings, stores, clock = ground.settings, ground.stores, ground.clock
 
-    def executions() -> Values:
-        return {"jobwright_executions": {(status,): float(n) for status, n in stores.statistics.counts_by_status().items()}}
+    def queue() -> Values:
+        now, live = clock.now(), stores.statistics.counts_by_status()
+        return queue_values(stores.measured.waiting(now), stores.measured.running(now), live, now)
+
+    def jobs() -> Values:
+        by_schedule = stores.usage.counts_by_schedule()
+        return job_values(by_schedule, failing=stores.usage.count_failing(), created=stores.usage.count_created())
+
+    def totals() -> Values:
+        found = stores.totals.read()
+        return values_of(found.counts if found else {})
 
     return Metrics(
         access=MetricsAccess(token=settings.metrics_token, networks=settings.metrics_networks),
         measures=ground.measures,
-        parts={"executions": executions},
-        clock=ground.clock,
+        parts={
+            "queue": queue,
+            "jobs": jobs,
+            "chosen jobs": lambda: _chosen(settings, stores),
+            "totals": totals,
+            "nodes": lambda: node_values(stores.nodes.all(), clock.now()),
+            "connections": lambda: connection_values(stores.health.all().values()),
+            "outbox": lambda: outbox_values(_outboxes(settings, stores), clock.now()),
+            "maintenance": lambda: maintenance_values(stores.maintenance.get),
+        },
+        clock=clock,
     )
+
+
+def build_end_counter(stores: Stores, clock: Clock) -> EndCounter:
+    """What counts ended executions, on each node that plans."""
+    types, now = stores.usage.schedule_types, stores.totals.database_time
+    return EndCounter(ends=stores.measured, totals=stores.totals, types=types, now=now, clock=clock)
+
+
+def _chosen(settings: Settings, stores: Stores) -> Values:
+    if not settings.metrics_jobs:
+        return {}
+    how, what = settings.metrics_jobs
+    limit, tag = (int(what), None) if how == "top" else (MOST_MEASURED_JOBS, what)
+    return chosen_job_values(stores.usage.last_runs(limit, tag=tag))
+
+
+def _outboxes(settings: Settings, stores: Stores) -> Iterator[tuple[str, OutboxStore[Any]]]:
+    """Each carrier with the outbox from which it takes."""
+    for end_handler in end_handlers(settings):
+        yield end_handler.name, stores.owed_by_executions
+    for event_handler in event_handlers(settings):
+        yield event_handler.name, stores.owed_by_events

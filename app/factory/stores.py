@@ -18,6 +18,7 @@ from app.execution.day_store import DayStore
 from app.execution.history_store import HistoryStore
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
+from app.execution.measured_store import MeasuredStore
 from app.execution.statistics_store import StatisticsStore
 from app.integrations.callbacks.endpoint_store import EndpointStore
 from app.integrations.inbound.address_store import AddressStore
@@ -35,6 +36,7 @@ from app.jobs.registry_store import RegistryStore
 from app.jobs.usage_store import UsageStore
 from app.jobtemplates.preset_store import PresetStore
 from app.jobtemplates.store import TemplateStore
+from app.metrics.totals_store import TotalsStore
 from app.mongo import Document
 from app.outbox.event_store import event_outbox
 from app.outbox.events import StoredEvent
@@ -82,6 +84,7 @@ class Stores:
     endpoints: EndpointStore
     history: HistoryStore
     statistics: StatisticsStore
+    measured: MeasuredStore
     acknowledgements: AcknowledgementStore
     logs: LogStore
     days: DayStore
@@ -98,6 +101,7 @@ class Stores:
     inbound_addresses: AddressStore
     inbound_deliveries: DeliveryStore
     inbound_seen: SeenStore
+    totals: TotalsStore
 
     @property
     def start_limits(self) -> StartLimits:
@@ -137,6 +141,7 @@ class Stores:
             endpoints=EndpointStore(database),
             history=HistoryStore(database),
             statistics=StatisticsStore(database),
+            measured=MeasuredStore(database),
             acknowledgements=AcknowledgementStore(database),
             logs=LogStore(database),
             days=DayStore(database),
@@ -153,4 +158,5 @@ class Stores:
             inbound_addresses=AddressStore(database),
             inbound_deliveries=DeliveryStore(database),
             inbound_seen=SeenStore(database),
+            totals=TotalsStore(database),
         )

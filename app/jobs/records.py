@@ -43,6 +43,15 @@ class SharedSchedule:
 
 
 @dataclass(frozen=True, slots=True)
+class LastRun:
+    """The last run of a job: when it began and how it ended, each None if there was none."""
+
+    job_name: str
+    status: str | None
+    began_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnd:
     """A run of a job that has begun, and the status with which it ended; None while it will be retried."""
 

@@ -10,8 +10,10 @@ from pymongo.database import Database
 
 from app.jobs.filters import in_groups
 from app.jobs.job_store import open_jobs
+from app.jobs.records import LastRun
 from app.mongo import QUERY_TIME_MS, Document
 
+_FAILURES = ["failed", "timeout"]  # app.queue.model, which lies above
 _BY_VERSION: Document = {"maxTimeMS": QUERY_TIME_MS, "hint": "by_version"}  # this index holds all that counts of templates read
 
 
@@ -79,6 +81,43 @@ class UsageStore:
         """Returns the names of the jobs whose schedule cannot be computed, with the reason."""
         rows = self._jobs.find({"retired": False, "schedule_error": {"$gt": ""}}, {"name": 1, "schedule_error": 1})
         return {row["name"]: row["schedule_error"] for row in rows}
+
+    # -- metrics --------------------------------------------------------------------------------------------------
+
+    def schedule_types(self, ids: Collection[str]) -> dict[str, str]:
+        """Returns the type of schedule of each of these jobs, deleted ones included, by id."""
+        rows = self._jobs.find({"_id": {"$in": list(ids)}}, {"schedule.type": 1}) if ids else ()
+        return {row["_id"]: str((row.get("schedule") or {}).get("type")) for row in rows}
+
+    def counts_by_schedule(self) -> dict[tuple[str, str], int]:
+        """Returns how many jobs have which type of schedule and are `enabled`, `disabled`, `paused` or `broken`, by (type, state)."""
+        states = [
+            {"case": {"$gt": ["$schedule_error", ""]}, "then": "broken"},
+            {"case": {"$ne": ["$enabled", True]}, "then": "disabled"},
+            {"case": {"$eq": [{"$type": "$paused"}, "object"]}, "then": "paused"},
+        ]
+        group = {"_id": {"type": "$schedule.type", "state": {"$switch": {"branches": states, "default": "enabled"}}}, "n": {"$sum": 1}}
+        rows = self._jobs.aggregate([{"$match": {"retired": False}}, {"$group": group}], maxTimeMS=QUERY_TIME_MS)
+        return {(str(row["_id"].get("type")), row["_id"]["state"]): row["n"] for row in rows}
+
+    def count_failing(self) -> int:
+        """Returns how many jobs that are switched on failed or timed out in their last run."""
+        where = {"retired": False, "enabled": True, "last_status": {"$in": _FAILURES}}
+        return self._jobs.count_documents(where, maxTimeMS=QUERY_TIME_MS)
+
+    def count_created(self) -> int:
+        """Returns how many jobs were ever created; a deleted one stays in the collection."""
+        return self._jobs.estimated_document_count(maxTimeMS=QUERY_TIME_MS)
+
+    def last_runs(self, limit: int, *, tag: str | None = None) -> list[LastRun]:
+        """Returns the last runs of the jobs that are switched on: those of the highest priority first, and the oldest jobs of these; of all
+        jobs, or of those with a tag."""
+        where: Document = {"retired": False, "enabled": True, **({} if tag is None else {"tags": tag})}
+        rows = self._jobs.find(where, {"name": 1, "last_status": 1, "last_run_at": 1}).max_time_ms(QUERY_TIME_MS)
+        order = [("priority", -1), ("created_at", 1), ("_id", 1)]
+        return [LastRun(row["name"], row.get("last_status"), row.get("last_run_at")) for row in rows.sort(order).limit(limit)]
+
+    # -- mails and zones ------------------------------------------------------------------------------------------
 
     def count_with_recipients(self) -> int:
         """Returns how many jobs that are switched on mail an outcome to somebody."""

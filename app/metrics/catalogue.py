@@ -59,7 +59,119 @@ METRICS = (
         "How long requests took, for REST (`api`), pages (`page`) and probes with metrics (`probe`)",
         "face",
     ),
-    # -- executions
+    _metric(
+        Kind.HISTOGRAM,
+        Source.PROCESS,
+        "jobwright_callback_seconds",
+        "How long calls to services took that `answered` or `failed`, as they are out of order",
+        "result",
+    ),
+    _metric(
+        Kind.COUNTER,
+        Source.PROCESS,
+        "jobwright_notifications_total",
+        "Tries to send a notification: `sent` or `failed`",
+        "channel",
+        "result",
+    ),
+    _metric(
+        Kind.COUNTER,
+        Source.PROCESS,
+        "jobwright_outbox_items_total",
+        "Tries to carry out a follow-up: `done`, `unneeded`, `later`, `failed` (it is tried again) or `given_up`",
+        "carrier",
+        "result",
+    ),
+    # -- jobs
+    _metric(Kind.GAUGE, Source.DATABASE, "schedules_total", "Jobs by the type of their schedule and their state", "type", "status"),
+    _metric(Kind.COUNTER, Source.DATABASE, "jobwright_jobs_created_total", "Jobs that were ever created, deleted ones included"),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_jobs_failing", "Jobs that are switched on and whose last run failed or timed out"),
+    _metric(
+        Kind.GAUGE,
+        Source.DATABASE,
+        "jobwright_job_failing",
+        "Whether the last run of a job failed or timed out: 1, or 0; only for the jobs of JOBWRIGHT_METRICS_JOBS",
+        "job",
+    ),
+    _metric(
+        Kind.GAUGE,
+        Source.DATABASE,
+        "jobwright_job_last_run_timestamp_seconds",
+        "When the last run of a job began, as a Unix time; only for the jobs of JOBWRIGHT_METRICS_JOBS",
+        "job",
+    ),
+    # -- executions that have ended
+    _metric(
+        Kind.COUNTER,
+        Source.DATABASE,
+        "schedule_executions_total",
+        "Executions that have ended. A record that stands for several missed or skipped times counts as so many.",
+        "schedule_type",
+        "status",
+    ),
+    _metric(
+        Kind.HISTOGRAM,
+        Source.DATABASE,
+        "schedule_execution_duration_seconds",
+        "How long executions took that succeeded, failed or timed out: their last attempt",
+    ),
+    _metric(
+        Kind.COUNTER,
+        Source.DATABASE,
+        "schedule_misfires_total",
+        "Scheduled times without a run: missed, or skipped because the job was still running",
+    ),
+    _metric(
+        Kind.COUNTER, Source.DATABASE, "distributed_locks_acquired_total", "Claims of executions: attempts of executions that have ended"
+    ),
+    _metric(
+        Kind.HISTOGRAM,
+        Source.DATABASE,
+        "jobwright_start_delay_seconds",
+        "How long after their scheduled time runs began, by their last attempt; random delays of schedules are included",
+    ),
+    _metric(Kind.COUNTER, Source.DATABASE, "jobwright_missed_total", "Scheduled times that were missed"),
+    _metric(Kind.COUNTER, Source.DATABASE, "jobwright_skipped_total", "Scheduled times that were skipped, by the reason", "reason"),
+    _metric(Kind.COUNTER, Source.DATABASE, "jobwright_lease_lost_total", "Attempts that ended because their worker did not respond"),
+    _metric(Kind.COUNTER, Source.DATABASE, "jobwright_retries_total", "Attempts after the first one of an execution"),
+    _metric(
+        Kind.COUNTER,
+        Source.DATABASE,
+        "jobwright_template_executions_total",
+        "Executions that ran to their end, by template: the first 100 templates, and `other`",
+        "template",
+        "status",
+    ),
+    # -- executions that wait and run
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_executions", "Executions that wait or run, by status", "status"),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_queue_depth", "Executions that could start now"),
+    _metric(
+        Kind.GAUGE,
+        Source.DATABASE,
+        "jobwright_queue_backlog",
+        "Executions that wait, also for a later time or for another run of their job",
+    ),
+    _metric(
+        Kind.GAUGE, Source.DATABASE, "jobwright_queue_oldest_seconds", "For how long the first execution of the queue could have started"
+    ),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_running_oldest_seconds", "How long the attempt has been running that began first"),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_running_long", "Running attempts that have used more than 80% of their timeout"),
+    # -- the rest of the installation
+    _metric(
+        Kind.GAUGE, Source.DATABASE, "jobwright_nodes", "Nodes by role and state: online, stalled, draining or offline", "role", "state"
+    ),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_nodes_deaf", "Workers that are online but get no messages from the broker"),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_slots", "Places for attempts on nodes that are online: used and free", "state"),
+    _metric(
+        Kind.GAUGE,
+        Source.DATABASE,
+        "jobwright_scheduler_tick_age_seconds",
+        "Seconds since any scheduler last looked for due jobs; missing if no scheduler is online",
+    ),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_connections", "Connections by the answer to their last test", "state"),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_outbox_waiting", "Follow-ups that are owed and not given up", "carrier"),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_outbox_oldest_seconds", "For how long the first follow-up has been due", "carrier"),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_outbox_given_up", "Follow-ups that were given up and wait for a person", "carrier"),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_maintenance", "Whether maintenance keeps runs from starting: 1, or 0"),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -33,7 +33,8 @@ RETENTION_SECONDS = 600.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanningParts:
     """What planning is made of. `bus` is there where one is set. `owed` is sent when an end or an event owes something, and `requested`
-    gives the ids of runs that other processes ask for, until it is told to stop."""
+    gives the ids of runs that other processes ask for, until it is told to stop. `count_ends` adds what has ended to the totals of
+    metrics."""
 
     dispatcher: Dispatcher
     sweeper: Sweeper
@@ -48,6 +49,7 @@ class PlanningParts:
     services: RegisteredServices
     owed: Signal
     requested: Callable[[Callable[[], bool]], Iterator[str]]
+    count_ends: Callable[[], Any]
 
 
 class Planning(Duty):
@@ -103,7 +105,8 @@ class Planning(Duty):
 
     def upkeep_steps(self) -> Sequence[tuple[str, Callable[[], Any]]]:
         """What others left: lost runs, deferred attempts that are to end, full outboxes of jobs, an end of maintenance that was killed
-        half-way, templates that were switched on again, services that have fallen silent; and whether the dispatcher still ticks."""
+        half-way, templates that were switched on again, services that have fallen silent; whether the dispatcher still ticks; and the
+        count of what has ended."""
         parts = self.parts
         return (
             ("deferred", self._end_deferred),
@@ -113,6 +116,7 @@ class Planning(Duty):
             ("templates", parts.resting.settle),
             ("services", parts.services.look_for_silence),
             ("stall", self._stall_watch.tick),
+            ("metrics", parts.count_ends),
         )
 
     def _dispatch(self) -> None:

@@ -49,8 +49,14 @@ class BatchHandler(Handler[Record]):
 class BatchCarrier(Carrier[Record]):
     """Claims items by the hundred. Killed at any line, they are due again when the claim is over."""
 
-    def __init__(self, store: OutboxStore[Record], handler: BatchHandler[Record], clock: Clock) -> None:
-        super().__init__(store, handler, clock)
+    def __init__(
+        self,
+        store: OutboxStore[Record],
+        handler: BatchHandler[Record],
+        clock: Clock,
+        note: Callable[[str, str], None] = lambda name, result: None,
+    ) -> None:
+        super().__init__(store, handler, clock, note)
         self._handler: BatchHandler[Record] = handler
 
     def _take(self, stopped: Callable[[], bool]) -> int:
@@ -82,6 +88,8 @@ class BatchCarrier(Carrier[Record]):
             went = {record.id: Carried(error=error) for record in wanted}
         done = [(record.id, item, went.get(record.id, Carried()).told) for record, item in claimed if _is_done(record, went)]
         self._store.settle_many(done)
+        for record_id, item, _ in done:
+            self._note(item.what, "done" if record_id in went else "unneeded")
         for record, item in claimed:
             if not _is_done(record, went):
                 self._put_off(record, item, went[record.id])
@@ -92,6 +100,7 @@ class BatchCarrier(Carrier[Record]):
             self._store.note_told(record.id, went.told)
         if isinstance(went.error, Later):
             self._store.put_off(record.id, item, at=self._clock.now() + went.error.delay, error=None, counts=False)
+            self._note(item.what, "later")
         elif went.error is not None:
             self._note_failure(record, item, went.error)
 

@@ -28,8 +28,15 @@ class Carrier(Generic[Record]):
     Killed at any line, the item is due again when its claim is over. A database that is away ends the tick, and the item is due again too.
     """
 
-    def __init__(self, store: OutboxStore[Record], handler: Handler[Record], clock: Clock) -> None:
-        self._store, self._handler, self._clock = store, handler, clock
+    def __init__(
+        self,
+        store: OutboxStore[Record],
+        handler: Handler[Record],
+        clock: Clock,
+        note: Callable[[str, str], None] = lambda name, result: None,
+    ) -> None:
+        """`note` is told how each try went: the name of the handler, and `done`, `unneeded`, `later`, `failed` or `given_up`."""
+        self._store, self._handler, self._clock, self._note = store, handler, clock, note
         self._next_look = float("-inf")
 
     @property
@@ -69,6 +76,7 @@ class Carrier(Generic[Record]):
                 self._handler.carry_out(record)
         except Later as later:
             self._store.put_off(record.id, item, at=self._clock.now() + later.delay, error=None, counts=False)
+            self._note(item.what, "later")
             return False
         except Exception as error:
             if not is_permanent(error):
@@ -76,6 +84,7 @@ class Carrier(Generic[Record]):
             self._note_failure(record, item, error)
             return False
         self._store.settle(record.id, item)
+        self._note(item.what, "done" if wanted else "unneeded")
         return wanted
 
     def _note_failure(self, record: Record, item: Owed, error: Exception) -> None:
@@ -83,6 +92,7 @@ class Carrier(Generic[Record]):
         reason = restored(whole_text(words[:LONGEST_ERROR]), parts_of(words))
         last = item.tries >= self._handler.most_tries
         log.warning("outbox.failed", what=item.what, id=record.id, tries=item.tries, given_up=last, reason=reason[:200])
+        self._note(item.what, "given_up" if last else "failed")
         if last:
             self._store.give_up(record.id, item, now=now, error=reason)
         else:

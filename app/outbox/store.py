@@ -117,6 +117,16 @@ class OutboxStore(Generic[Record]):
         """How many records owe `what`, due or not."""
         return self._collection.count_documents({"owed.what": what}, hint=OWED_INDEX)
 
+    def due_since(self, what: str, now: datetime) -> datetime | None:
+        """Since when the item `what` is due that has waited longest; None if none is due."""
+        row = self._collection.find_one(_due(what, now), {"owed": 1}, hint=OWED_INDEX)
+        return None if row is None else next((item.at for item in owed_from(row) if item.what == what), None)
+
+    def count_given_up_of(self, what: str) -> int:
+        """How many items `what` were given up and are still owed."""
+        given_up = {"owed": {"$elemMatch": {"what": what, "given_up_at": ANY_DATE}}}
+        return self._collection.count_documents(given_up, hint=GIVEN_UP_INDEX)
+
     def count_given_up(self, since: datetime) -> int:
         """How many records have an item that was given up after `since`."""
         return self._collection.count_documents({"owed.given_up_at": {"$gt": since}}, hint=GIVEN_UP_INDEX)

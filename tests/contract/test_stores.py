@@ -20,6 +20,7 @@ from app.connections.store import ConnectionStore
 from app.errors import DuplicateName, LimitReached
 from app.jobtemplates.preset_store import PresetStore
 from app.jobtemplates.store import TemplateStore
+from app.metrics.totals_store import Totals, TotalsStore
 from app.mongo import Document
 from app.shapes import DAMAGED
 
@@ -322,3 +323,27 @@ def test_a_damaged_document_says_what_is_wrong_with_it(database: Data) -> None:
     database["connections"].insert_one({**connection("mail"), "kind": 5})
     row = ConnectionStore(database).get("c-mail") or {}
     assert row[DAMAGED] == "/kind is the number 5"
+
+
+# -- metrics ----------------------------------------------------------------------------------------------------------
+
+
+def test_totals_move_on_by_one_node_at_a_time(database: Data) -> None:
+    totals = TotalsStore(database)
+    assert totals.read() is None
+    totals.begin(NOW)
+    totals.begin(LATER)
+    assert totals.read() == Totals(NOW, {})
+    key = ("templates", "shop.v1|100%$", "success")  # whatever a name has, it comes back
+    assert totals.add({key: 2.0}, after=NOW, until=LATER)
+    assert not totals.add({key: 2.0}, after=NOW, until=LATER)
+    assert totals.add({}, after=LATER, until=LATER + timedelta(seconds=1))
+    assert totals.read() == Totals(LATER + timedelta(seconds=1), {key: 2.0})
+
+
+def test_damaged_totals_begin_again(database: Data) -> None:
+    totals = TotalsStore(database)
+    database["metric_totals"].insert_one({"_id": "executions", "until": NOW, "counts": {"claims": "many"}})
+    assert totals.read() is None
+    totals.begin(NOW)
+    assert totals.read() == Totals(NOW, {})

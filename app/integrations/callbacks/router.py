@@ -62,8 +62,11 @@ class ServiceRouter:
         retire: Callable[[str], object],
         clock: Clock,
         share: int,
+        note: Callable[[float, str], None] = lambda seconds, result: None,
     ) -> None:
-        """`retire` takes the id of a job that its service does not have any more."""
+        """`retire` takes the id of a job that its service does not have any more. `note` is told how long each call took, and whether the
+        service `answered`, or `failed` as it is out of order."""
+        self._note = note
         self._find, self._breakers, self._retire, self._clock, self._share = find, breakers, retire, clock, max(1, share)
         self._gone: set[str] = set()  # ids of jobs to retire
         self._known: dict[str, tuple[float, Service | None]] = {}
@@ -119,6 +122,7 @@ class ServiceRouter:
         succeeded = _answered(outcome)
         if out is None or succeeded is None:
             return
+        self._note(outcome.seconds, "answered" if succeeded else "failed")
         error = None if succeeded or outcome.error is None else _shortened(outcome.error.message)
         self._breakers.note(
             out.service,

@@ -138,6 +138,7 @@ class House:
         self.db["gatherings"].insert_one(
             {"_id": self.after.id, "revision": 1, "arrived": [[self.job.id, "e"]], "seen": ["e"], "owed": [], "at": now}
         )
+        self.db["metric_totals"].insert_one({"_id": "executions", "until": now, "counts": {"executions|cron|success": 2.0}})
         self.db["run_limits"].insert_one({"_id": actor.id, "at": [now]})
         address = services.inbound.create(actor, self.job.id, {"name": "sender", "proof": "github", "events": ["push"]}).address
         refused = [FieldError("/parameters/seconds", "is wrong")]
@@ -354,6 +355,7 @@ class House:
             f"/executions/{run}/retry-with",
             "/health",
             "/health/detailed",
+            "/metrics",
             "/ready",
             "/jobs",
             "/jobs?sort=-last_run_at",
@@ -490,6 +492,7 @@ COLLECTIONS = [
     "run_limits",
     "settings_seen",
     "samples",
+    "metric_totals",
 ]
 # Whose absence of a field is no damage: it always may be missing.
 SILENT = {"job_drafts", "run_limits"}

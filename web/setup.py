@@ -106,6 +106,8 @@ def register_web(app: Flask, services: Services) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,  # an answer that was on its way would put a message that has been written meanwhile out again
         SESSION_COOKIE_SECURE=services.settings.behind_tls,
         WTF_CSRF_TIME_LIMIT=None,
+        # The last one signs. A form that was shown before the key was changed can still be sent.
+        WTF_CSRF_SECRET_KEY=services.keys.derive_strong("session")[::-1],
         WTF_CSRF_CHECK_DEFAULT=False,
         SECRET_KEY_FALLBACKS=services.keys.derive_strong("session")[1:],
         PERMANENT_SESSION_LIFETIME=timedelta(hours=services.settings.session_hours),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.triggers.base import COMMON_FIELDS, Trigger
+from app.triggers.calendar import CalendarTrigger
 from app.triggers.cron import CronTrigger
 from app.triggers.fields import Field
 from app.triggers.interval import IntervalTrigger
@@ -17,7 +18,9 @@ from app.triggers.manual import ManualTrigger
 from app.triggers.once import OnceTrigger
 
 # The types of schedule by their word, in the order in which the form offers them.
-TRIGGERS: Mapping[str, type[Trigger]] = {each.type: each for each in (CronTrigger, IntervalTrigger, OnceTrigger, ManualTrigger)}
+TRIGGERS: Mapping[str, type[Trigger]] = {
+    each.type: each for each in (CronTrigger, CalendarTrigger, IntervalTrigger, OnceTrigger, ManualTrigger)
+}
 # The own fields of all types by name.
 FIELDS: Mapping[str, Field] = {field.name: field for each in TRIGGERS.values() for field in each.fields}
 
@@ -33,6 +36,7 @@ __all__ = [
     "COMMON_FIELDS",
     "FIELDS",
     "TRIGGERS",
+    "CalendarTrigger",
     "CronTrigger",
     "Field",
     "IntervalTrigger",

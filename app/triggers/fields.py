@@ -5,16 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, ClassVar
 
+from marshmallow import ValidationError
 from marshmallow import fields as ma
 from marshmallow.validate import Length, Range
 
 from app.shapes import Instant as StoredInstant
 from app.shapes import Number, Shape, Text
 from app.validation.fields import Instant, Whole
+from templates_lib.messages import say
 
 INSTANT: Mapping[str, Any] = {"format": "date-time"}
+DATE: Mapping[str, Any] = {"format": "date"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +105,37 @@ class InstantField(Field):
 
     def stored(self) -> Shape:
         return StoredInstant(optional=True, nullable=True)
+
+
+class _Date(ma.String):
+    """A date as YYYY-MM-DD, which stays a text."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        text: str = super()._deserialize(value, *args, **kwargs)
+        if read_date(text) is None:
+            raise ValidationError(say("must be a date, such as {example}", example="2026-03-29"))
+        return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DateField(Field):
+    """A day, as a text in the form YYYY-MM-DD."""
+
+    input_type: ClassVar[str] = "date"
+
+    def body(self) -> ma.Field[Any]:
+        return _Date(allow_none=True, metadata={**self._metadata(), **DATE})
+
+    def answer(self) -> ma.Field[Any]:
+        return ma.String(metadata=DATE)
+
+    def stored(self) -> Shape:
+        return Text(optional=True, nullable=True)
+
+
+def read_date(text: str) -> date | None:
+    """The date that a text names as YYYY-MM-DD; None for any other text."""
+    try:
+        return date.fromisoformat(text) if len(text) == 10 and text.isascii() else None
+    except ValueError:
+        return None

@@ -9,8 +9,8 @@ from typing import ClassVar, Self
 
 from app.instants import shifted
 from app.triggers.base import Trigger
-from app.triggers.crontab import END_OF_TIME
 from app.triggers.fields import Field, WholeField
+from app.triggers.walls import END_OF_TIME
 from app.triggers.words import duration_words, in_language
 from templates_lib.messages import say
 

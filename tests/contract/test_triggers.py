@@ -17,8 +17,8 @@ from app.jobs.model import Schedule, definition_from, schedule_from, to_plain
 from app.jobs.schema import ScheduleSchema
 from app.jobs.shape import SCHEDULED
 from app.shapes import DAMAGED, make_readable
-from app.triggers import FIELDS, TRIGGERS, CronTrigger, IntervalTrigger, ManualTrigger, OnceTrigger, Trigger, trigger_from
-from app.triggers.crontab import END_OF_TIME
+from app.triggers import FIELDS, TRIGGERS, CalendarTrigger, CronTrigger, IntervalTrigger, ManualTrigger, OnceTrigger, Trigger, trigger_from
+from app.triggers.walls import END_OF_TIME
 from app.triggers.words import LANGUAGES
 from tests.lengths import examples
 from web.schedule_parts import PARTS
@@ -31,6 +31,10 @@ EXAMPLES: tuple[Trigger, ...] = (
     CronTrigger(expression="*/7 9-17 * * 1-5", timezone="Australia/Lord_Howe", start_at=NOW - timedelta(days=3)),
     CronTrigger(expression="*/20 * * * * *", end_at=NOW + timedelta(hours=5)),
     CronTrigger(expression="30 2 29 3 *", timezone="Europe/Berlin"),
+    CalendarTrigger(rule="FREQ=WEEKLY;INTERVAL=2;BYDAY=FR;BYHOUR=2;BYMINUTE=30", counted_from="2026-01-02", timezone="Europe/Berlin"),
+    CalendarTrigger(rule="FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1;BYHOUR=9", timezone="Australia/Lord_Howe"),
+    CalendarTrigger(rule="FREQ=DAILY;BYHOUR=0,6,12,18;BYMINUTE=0,15", end_at=NOW + timedelta(days=5)),
+    CalendarTrigger(rule="FREQ=MONTHLY;X-WEEKDAY-NEAR=1,15;BYHOUR=23", start_at=NOW - timedelta(days=3)),
     IntervalTrigger(interval_seconds=900, start_at=NOW - timedelta(days=1, seconds=17)),
     IntervalTrigger(interval_seconds=86_399, start_at=NOW + timedelta(days=2), end_at=NOW + timedelta(days=9)),
     OnceTrigger(run_at=NOW + timedelta(days=4), timezone="Asia/Kathmandu"),
@@ -40,7 +44,13 @@ EXAMPLES: tuple[Trigger, ...] = (
 )
 TIMED = [trigger for trigger in EXAMPLES if trigger.is_timed]
 # Values that each field refuses, by the field's name, beside those that a common check refuses.
-REFUSED: Mapping[str, Any] = {"expression": "99 * * * *", "interval_seconds": 0, "run_at": NOW - timedelta(seconds=1)}
+REFUSED: Mapping[str, Any] = {
+    "expression": "99 * * * *",
+    "rule": "FREQ=HOURLY",
+    "counted_from": "2026-02-30",
+    "interval_seconds": 0,
+    "run_at": NOW - timedelta(seconds=1),
+}
 instants = st.integers(-14 * 86_400_000, 14 * 86_400_000).map(lambda milliseconds: NOW + timedelta(milliseconds=milliseconds))
 every_example = pytest.mark.parametrize("trigger", EXAMPLES, ids=repr)
 

@@ -19,7 +19,7 @@ from app.scheduling.calendars import Blackouts, Calendar
 from app.scheduling.triggers import Triggers
 from app.triggers import CronTrigger, IntervalTrigger, OnceTrigger, Trigger
 from app.triggers.clock_changes import clock_change
-from app.triggers.crontab import END_OF_TIME
+from app.triggers.walls import END_OF_TIME
 from app.zones import UnknownZone, is_zone, zone, zone_names
 from tests.lengths import examples
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from app.triggers import TRIGGERS
 from web.schedule_parts.base import SchedulePart, read_local_instant, written_local
+from web.schedule_parts.calendar import CalendarPart
 from web.schedule_parts.cron import CronPart
 from web.schedule_parts.interval import IntervalPart
 
-_OWN_CLASSES: Mapping[str, type[SchedulePart]] = {"cron": CronPart, "interval": IntervalPart}
+_OWN_CLASSES: Mapping[str, type[SchedulePart]] = {"cron": CronPart, "calendar": CalendarPart, "interval": IntervalPart}
 # The parts by the type of their trigger, in the order in which the form offers them.
 PARTS: Mapping[str, SchedulePart] = {name: _OWN_CLASSES.get(name, SchedulePart)(trigger) for name, trigger in TRIGGERS.items()}
 

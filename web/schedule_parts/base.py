@@ -31,10 +31,13 @@ class SchedulePart:
 
     A type that needs more than that has a subclass. `partial` is the Jinja file that draws the part, with the variables `part` and
     `schedule`, which are the posted fields of the form. `live_partial` is sent along with the preview while a person types; "" for none.
+    `preset` is the name of the buttons that fill in their value, and `preset_field` the field that they fill; "" where there are none.
     """
 
     partial: ClassVar[str] = "partials/schedule_fields.html"
     live_partial: ClassVar[str] = ""
+    preset: ClassVar[str] = ""
+    preset_field: ClassVar[str] = ""
 
     def __init__(self, trigger: type[Trigger]) -> None:
         self.trigger = trigger

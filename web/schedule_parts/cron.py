@@ -13,7 +13,6 @@ from templates_lib.messages import say
 from web.schedule_parts.base import SchedulePart
 
 DEFAULT_EXPRESSION = "0 2 * * *"
-PRESET = "s.preset"  # the name of a button that fills in its value as the expression
 ON_DAY = "b.on:"  # begins the name of a checkbox per day of the week; its number follows
 PRESETS = (
     (say("Every 15 minutes"), "*/15 * * * *"),
@@ -32,6 +31,8 @@ class CronPart(SchedulePart):
 
     partial: ClassVar[str] = "partials/schedule_cron.html"
     live_partial: ClassVar[str] = "partials/schedule_cron_live.html"
+    preset: ClassVar[str] = "s.preset"
+    preset_field: ClassVar[str] = "expression"
 
     def posted(self, values: Mapping[str, Any], zone: tzinfo) -> dict[str, str]:
         return {"s.expression": values.get("expression") or DEFAULT_EXPRESSION}
@@ -40,7 +41,7 @@ class CronPart(SchedulePart):
         """The expression is that of the preset that was pressed; else the one that was typed, if it was; else that of the builder."""
         fields = dict(posted)
         shown, expression = fields.get("s.shown"), fields.get("s.expression", "").strip()
-        if preset := fields.pop(PRESET, ""):
+        if preset := fields.pop(self.preset, ""):
             fields["s.expression"] = preset
         elif shown is not None and expression == shown and fields.get("b.every"):
             simple, built = simplified(shown), _read_builder(fields)

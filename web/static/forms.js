@@ -2,13 +2,13 @@
 // Without it every form works: buttons post, and the page comes back.
 "use strict";
 
-// -- schedule: a preset fills the expression, from which the rest follows ----------------------------------------------
+// -- schedule: a preset fills the expression or rule, from which the rest follows ----------------------------------------------
 
 document.addEventListener("click", (event) => {
-  const preset = event.target.closest("[data-cron]");
+  const preset = event.target.closest("[data-preset-of]");
   if (!preset) return;
   event.preventDefault();
-  const field = document.getElementById("s-expression");
+  const field = document.getElementById(preset.dataset.presetOf);
   field.value = preset.value;
   field.dispatchEvent(new Event("input", { bubbles: true }));
 });

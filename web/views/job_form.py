@@ -26,7 +26,7 @@ from web.filters.job_words import titles_on_the_way
 from web.forms import ABSENT
 from web.forms.page.messages import SummaryLine
 from web.language import language, translated
-from web.schedule_parts.cron import PRESET
+from web.schedule_parts import PARTS as SCHEDULE_PARTS
 from web.views.beginnings import Beginning, beginning, only_connections, presets_of, recent_jobs
 from web.views.common import CHECK, Editor, Pairs, parameters_form
 from web.views.job_fields import (
@@ -50,6 +50,7 @@ BEGIN = "begin"  # begins the action of a button that fills in the parameters of
 BEGUN = "begun"  # the field with what the parameters were filled in from last
 # The place of the help topic how-to/operate that says how to set up mail, by language.
 MAIL_HELP = {"en": "mail-about-outcomes", "de": "e-mail-nach-einem-lauf"}
+_SCHEDULE_PRESETS = tuple(part.preset for part in SCHEDULE_PARTS.values() if part.preset)
 USE_PRESET = "preset"  # begins the action of a button that fills in the policies of a preset; its name follows
 
 
@@ -110,7 +111,8 @@ class JobForm:
         for prefix, part in form.parts.items():
             if not (form.locked and prefix in (PARAMETERS, AFTER)):
                 part.read(pairs)
-        form.pressed = next((part.pressed for part in form.parts.values() if part.pressed), PRESET if PRESET in dict(pairs) else None)
+        presets = (name for name in _SCHEDULE_PRESETS if name in dict(pairs))
+        form.pressed = next((part.pressed for part in form.parts.values() if part.pressed), next(presets, None))
         form._use_preset()
         form._use_beginning()
         form.policies_open = form.parts[POLICIES].pressed is not None

@@ -123,10 +123,11 @@ def _rush(schedule: Schedule, runs: list[dict[str, Any]], job_id: str) -> dict[s
     if rush.others < CROWDED:
         return None
     trigger, preset, local = schedule.trigger, "", None
+    part = PARTS[trigger.type]
     if rush.free is not None:
         local = in_zone(rush.free, zone_of(trigger.timezone))
-        preset = PARTS[trigger.type].preset_at(trigger, local, same_hour=local.hour == runs[0]["local"].hour)
-    return {"others": rush.others, "at": runs[0]["local"], "free": local, "others_then": rush.others_then, "preset": preset}
+        preset = part.preset_at(trigger, local, same_hour=local.hour == runs[0]["local"].hour)
+    return {"others": rush.others, "at": runs[0]["local"], "free": local, "others_then": rush.others_then, "preset": preset, "part": part}
 
 
 def _stored(schedule: Schedule, typical: int, job_id: str) -> dict[str, Any] | None:

@@ -326,3 +326,63 @@ def test_a_dry_run_is_told_to_who_began_it_and_takes_no_requests_preview(service
     assert other is not None
     assert other.status == "failed"
     assert services.approvals.get(super_admin, asked["_id"])["preview"] == {"state": "running"}
+
+
+# -- calendar rules -----------------------------------------------------------------------------------------------------
+
+
+def shown_rule(html: str) -> tuple[str, str]:
+    """What the builder of calendar rules shows, and the rule that it was drawn for."""
+    parsed = LexborHTMLParser(html)
+    chosen, hidden = parsed.css_first("#c-pick [selected]"), parsed.css_first("[name='s.rule_shown']")
+    return (chosen.attributes["value"] or "" if chosen else "", hidden.attributes["value"] or "" if hidden else "")
+
+
+def calendar_preview(client: FlaskClient, **fields: str) -> str:
+    return preview(client, s_type="calendar", **fields)
+
+
+LAST_FRIDAY = "FREQ=MONTHLY;BYDAY=-1FR;BYHOUR=9;BYMINUTE=0"
+
+
+def test_a_rule_moves_its_builder(browser_client: FlaskClient) -> None:
+    page = calendar_preview(browser_client, s_rule="FREQ=WEEKLY;BYDAY=MO,FR;BYHOUR=7;BYMINUTE=30", s_rule_shown=LAST_FRIDAY, c_pick="nth")
+    assert shown_rule(page) == ("weeks", "FREQ=WEEKLY;BYDAY=MO,FR;BYHOUR=7;BYMINUTE=30")
+    assert 'id="s-rule"' not in page, "who types is left alone"
+    assert "Every Monday and Friday, at 07:30" in page
+    yearly = calendar_preview(browser_client, s_rule="FREQ=YEARLY;BYYEARDAY=100;BYHOUR=7", s_rule_shown=LAST_FRIDAY, c_pick="nth")
+    assert shown_rule(yearly)[0] == ""
+
+
+def test_the_builder_moves_the_rule(browser_client: FlaskClient) -> None:
+    built = {"c_pick": "nth", "c_nth": "2", "c_kind": "TU", "c_months": "1", "c_time": "18:45"}
+    page = calendar_preview(browser_client, s_rule=LAST_FRIDAY, s_rule_shown=LAST_FRIDAY, **built)
+    assert shown_rule(page) == ("nth", "FREQ=MONTHLY;BYDAY=2TU;BYHOUR=18;BYMINUTE=45")
+    field = LexborHTMLParser(page).css_first("#s-rule")
+    assert field is not None
+    assert field.attributes["value"] == "FREQ=MONTHLY;BYDAY=2TU;BYHOUR=18;BYMINUTE=45"
+    assert "On the 2nd Tuesday of each month, at 18:45" in page
+
+
+def test_a_rule_that_counts_asks_for_its_first_day(browser_client: FlaskClient) -> None:
+    rule = "FREQ=WEEKLY;INTERVAL=2;BYDAY=FR;BYHOUR=9"
+    assert "is required, as the rule counts with INTERVAL=2" in calendar_preview(browser_client, s_rule=rule)
+    assert "counted from 2026-01-02" in calendar_preview(browser_client, s_rule=rule, s_counted_from="2026-01-02")
+    assert "must be a date" in calendar_preview(browser_client, s_rule=rule, s_counted_from="2026-02-30")
+
+
+def test_a_job_with_a_calendar_rule_is_made_and_edited(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    fields = {"/name": "j", "s.type": "calendar", "s.timezone": "UTC", "s.rule": "FREQ=WEEKLY;INTERVAL=2;BYDAY=FR;BYHOUR=9"}
+    assert post(browser_client, NEW, {**fields, "s.counted_from": "2026-01-02"}).status_code == 302
+    (job,) = services.directory.of_template(super_admin, "noop", 5)
+    stored = services.jobs.get(super_admin, job.id).definition.schedule.trigger
+    assert stored.own_values() == {"rule": "FREQ=WEEKLY;INTERVAL=2;BYDAY=FR;BYHOUR=9", "counted_from": "2026-01-02"}
+    page = text(browser_client.get(f"/jobs/{job.id}/edit"))
+    assert shown_rule(page) == ("weeks", "FREQ=WEEKLY;INTERVAL=2;BYDAY=FR;BYHOUR=9")
+    assert "Every second Friday, at 09:00" in text(browser_client.get(f"/jobs/{job.id}"))
+
+
+def test_presets_of_rules_work_without_scripts(browser_client: FlaskClient) -> None:
+    pressed = {"/name": "j", "s.type": "calendar", "s.rule": LAST_FRIDAY, "s.rule_preset": "FREQ=MONTHLY;BYMONTHDAY=-1;BYHOUR=9;BYMINUTE=0"}
+    page = text(post(browser_client, NEW, pressed))
+    assert shown_rule(page) == ("date", "FREQ=MONTHLY;BYMONTHDAY=-1;BYHOUR=9;BYMINUTE=0")

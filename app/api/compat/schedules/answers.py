@@ -25,6 +25,8 @@ def show_schedule(job: Job) -> dict[str, Any]:
             "description": definition.description,
             "schedule_type": TYPE_NAMES.get(definition.schedule.trigger.type, IMMEDIATE),
             "cron_expression": values.get("expression"),
+            "recurrence_rule": values.get("rule"),
+            "counted_from": values.get("counted_from"),
             "interval_seconds": values.get("interval_seconds"),
             "run_at": values.get("run_at"),
             **common,

@@ -11,6 +11,7 @@ from app.api.base_schemas import INSTANT, AnswerSchema, FieldErrorOut, RequestSc
 from app.api.compat.schedules.states import SCHEDULE_STATES
 from app.api.compat.schedules.translation import TYPE_NAMES
 from app.jobs.schema import LONGEST_NAME
+from app.triggers.recurrence import LONGEST as LONGEST_RULE
 
 MOST_CREATED = 500  # schedules in one request
 MOST_CHANGED = 1000
@@ -20,9 +21,15 @@ FIELDS: dict[str, Any] = {
     "description": {"type": ["string", "null"], "maxLength": 2000},
     "schedule_type": {
         "anyOf": [{"enum": sorted(TYPE_NAMES.values())}, {"const": "one-time", "description": "The same as one_time"}],
-        "description": "cron, interval, one_time, or immediate: the command is sent once, at once",
+        "description": "cron, calendar, interval, one_time, or immediate: the command is sent once, at once",
     },
     "cron_expression": {"type": ["string", "null"], "maxLength": 200, "description": "Required for cron"},
+    "recurrence_rule": {
+        "type": ["string", "null"],
+        "maxLength": LONGEST_RULE,
+        "description": "Required for calendar: RFC 5545, with BYHOUR",
+    },
+    "counted_from": {"type": ["string", "null"], "description": "For calendar: the day (YYYY-MM-DD) that an INTERVAL is counted from"},
     "interval_seconds": {"type": ["integer", "null"], "description": "Required for interval"},
     "run_at": {"type": ["string", "null"], "description": "Required for one_time: the instant (RFC 3339)"},
     "timezone": {"type": ["string", "null"], "maxLength": 64, "description": "IANA name of the time zone, for cron"},
@@ -117,6 +124,8 @@ class CommandScheduleOut(AnswerSchema):
     description = ma.String(required=True)
     schedule_type = ma.String(required=True, validate=OneOf(sorted(TYPE_NAMES.values())))
     cron_expression = ma.String(required=True, allow_none=True)
+    recurrence_rule = ma.String(required=True, allow_none=True)
+    counted_from = ma.String(required=True, allow_none=True)
     interval_seconds = ma.Integer(required=True, allow_none=True)
     run_at = ma.String(required=True, allow_none=True, metadata=INSTANT)
     timezone = ma.String(required=True)

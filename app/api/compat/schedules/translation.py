@@ -12,10 +12,19 @@ from templates_lib.messages import say
 COMMAND = "message_command"  # the template that sends commands
 IMMEDIATE = "immediate"
 # The type of schedule that a job gets. An immediate schedule is a job without due times that is run once when it is created.
-SCHEDULE_TYPES: Mapping[str, str] = {"cron": "cron", "interval": "interval", "one_time": "once", "one-time": "once", IMMEDIATE: "manual"}
-TYPE_NAMES: Mapping[str, str] = {"cron": "cron", "interval": "interval", "once": "one_time", "manual": IMMEDIATE}
+SCHEDULE_TYPES: Mapping[str, str] = {
+    "cron": "cron",
+    "calendar": "calendar",
+    "interval": "interval",
+    "one_time": "once",
+    "one-time": "once",
+    IMMEDIATE: "manual",
+}
+TYPE_NAMES: Mapping[str, str] = {"cron": "cron", "calendar": "calendar", "interval": "interval", "once": "one_time", "manual": IMMEDIATE}
 _SCHEDULE = {
     "cron_expression": "expression",
+    "recurrence_rule": "rule",
+    "counted_from": "counted_from",
     "interval_seconds": "interval_seconds",
     "run_at": "run_at",
     "timezone": "timezone",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What pip cannot bring: libcurl4 for the mongod wheel (runtime), Chromium for the browser tests, libfaketime for those of clocks
-# and nats-server for those of the bus (tests).
+# What pip cannot bring: libcurl4 for the mongod wheel (runtime), Chromium for the browser tests, libfaketime for those of clocks,
+# nats-server for those of the bus and promtool for those of alerts (tests).
 # Installs with apt where this is root on a Debian; elsewhere says in one line what to install.
 set -euo pipefail
 
@@ -11,6 +11,7 @@ if [ "$(uname -s)" = Linux ] && [ -z "${MONGODB_URI:-}" ] && ! command -v mongod
 fi
 if [ "${1:-}" = tests ] && ! command -v chromium >/dev/null; then missing+=(chromium); fi
 if [ "${1:-}" = tests ] && [ -z "$(find /usr/lib -name libfaketimeMT.so.1 -print -quit)" ]; then missing+=(libfaketime); fi
+if [ "${1:-}" = tests ] && ! command -v promtool >/dev/null; then missing+=(prometheus); fi
 if [ "${1:-}" = tests ] && ! command -v nats-server >/dev/null; then missing+=(nats-server); fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 

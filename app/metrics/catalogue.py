@@ -91,14 +91,14 @@ METRICS = (
         Source.DATABASE,
         "jobwright_job_failing",
         "Whether the last run of a job failed or timed out: 1, or 0; only for the jobs of JOBWRIGHT_METRICS_JOBS",
-        "job",
+        "job_name",
     ),
     _metric(
         Kind.GAUGE,
         Source.DATABASE,
         "jobwright_job_last_run_timestamp_seconds",
         "When the last run of a job began, as a Unix time; only for the jobs of JOBWRIGHT_METRICS_JOBS",
-        "job",
+        "job_name",
     ),
     # -- executions that have ended
     _metric(

@@ -393,12 +393,16 @@ class Doctor:
         for what, count in stuck.items():
             if count:
                 yield Finding("Executions", Level.WARNING, f"{descriptions[what][0]}: {count}", descriptions[what][1])
+        unplaced = self._services.unplaced.overdue()
+        for row in unplaced[:MOST_NAMED]:
+            text = f"{row.job_name} waits for a node with {', '.join(row.needs)}, which no running node has: {row.count}"
+            yield Finding("Executions", Level.WARNING, text, "Start a node with these labels (JOBWRIGHT_NODE_LABELS), or change the job.")
         given_up = self._services.given_up.count(self._services.clock.now() - GIVEN_UP_LATELY)
         if given_up:
             text = f"ended, but a follow-up failed (a notification, or the jobs that depend on it): {given_up}"
             advice = "The page of the execution shows the reason and a button to try again. Look for `outbox.failed` in the log."
             yield Finding("Executions", Level.WARNING, text, advice)
-        if not any(stuck.values()) and not given_up:
+        if not any(stuck.values()) and not given_up and not unplaced:
             yield Finding("Executions", Level.OK, "no execution is stuck")
 
     def _records(self) -> Iterator[Finding]:

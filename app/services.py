@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from app.accounts.auditors import Auditors
 from app.accounts.preferences import Preferences
@@ -29,6 +29,7 @@ from app.execution.logs import Logs
 from app.execution.overview import Overview
 from app.execution.previews import Previews
 from app.execution.runs import Runs
+from app.execution.unplaced import Unplaced
 from app.integrations.callbacks.reports import Callbacks
 from app.integrations.inbound.addresses import Addresses
 from app.integrations.inbound.reception import Reception
@@ -52,7 +53,6 @@ from app.jobtemplates.service import Templates
 from app.jobtemplates.sharing import Sharing
 from app.keys import KeyRing
 from app.metrics.service import Metrics
-from app.node.state import NodeState
 from app.outbox.event_store import Events
 from app.samples.service import Samples
 from app.scheduling.backfill import Backfills
@@ -60,10 +60,11 @@ from app.scheduling.bus_state import BusState
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.forecast import Forecast
 from app.scheduling.maintenance import Maintenance
-from app.scheduling.node_store import NodeSeen
+from app.scheduling.node_control import NodeControl
+from app.scheduling.node_record import NodeSeen
 from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
-from app.signals import Leaving, Signal
+from app.signals import Signal
 
 SESSION_SECRET = "s"  # where the cookie of a session has its secret  # noqa: S105
 # Names in Flask's `app.extensions`: the services, and the function that answers errors of pages.
@@ -73,13 +74,9 @@ PAGE_ERRORS = "jobwright.page_errors"
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """One object a process.
-
-    `gathered` says of a job which of those that it depends on have ended so far, with the executions. `ping` raises where the database does
-    not answer; `migrated` says whether it has all migrations that this program knows. `role` is that of the process, `leaving` says that it
-    stops, and `node` how its node is: None without one. `engine_age` is None without an engine, and `bus` without one in this process.
-    `unpublished` says how many records have events that the bus does not have yet.
-    """
+    """One object a process. `gathered` says of a job which of those that it depends on have ended so far, with the executions. `ping`
+    raises where the database does not answer; `engine_age` is None without an engine, and `bus` without one in this process. `unpublished`
+    says how many records have events that the bus does not have yet."""
 
     settings: Settings
     clock: Clock
@@ -125,7 +122,9 @@ class Services:
     events: Events
     overview: Overview
     attention: Attention
+    unplaced: Unplaced
     nodes: Callable[[], list[NodeSeen]]
+    node_control: NodeControl
     triggers: Triggers
     forecast: Forecast
     gathered: Callable[[str], dict[str, str]]
@@ -141,10 +140,6 @@ class Services:
     command_connection: CommandConnection
     keys: KeyRing
     ping: Callable[[], None]
-    migrated: Callable[[], bool]
-    role: str = "web"
-    leaving: Leaving = field(default_factory=Leaving)
-    node: Callable[[], NodeState | None] = lambda: None
     engine_age: Callable[[], float | None] = lambda: None
     bus: Callable[[], BusState | None] = lambda: None
     unpublished: Callable[[], int] = lambda: 0

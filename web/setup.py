@@ -39,6 +39,7 @@ from web.views import (
     job_types,
     jobs,
     maintenance,
+    nodes,
     palette,
     preview,
     registered_services,
@@ -86,6 +87,7 @@ VIEWS = (
     accounts,
     audit,
     palette,
+    nodes,
     system,
     help,
 )

@@ -29,6 +29,8 @@ class May(StrEnum):
     CHANGE_CALENDARS = "calendars.change"
     SEE_MAINTENANCE = "maintenance.see"
     SWITCH_MAINTENANCE = "maintenance.switch"
+    SEE_NODES = "nodes.see"
+    MANAGE_NODES = "nodes.manage"
     NAME_CONNECTIONS = "connections.name"
     MANAGE_CONNECTIONS = "connections.manage"
     SEE_APPROVALS = "approvals.see"
@@ -80,6 +82,8 @@ RULES: dict[May, Rule] = {
     May.CHANGE_CALENDARS: Rule(Role.ADMIN, Scope.WRITE, say("Create, change and delete blackout calendars")),
     May.SEE_MAINTENANCE: Rule(Role.ADMIN, Scope.READ, say("See whether maintenance is on")),
     May.SWITCH_MAINTENANCE: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Begin and end maintenance")),
+    May.SEE_NODES: Rule(Role.ADMIN, Scope.READ, say("See nodes, their labels and what runs on them")),
+    May.MANAGE_NODES: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Drain and resume nodes")),
     May.NAME_CONNECTIONS: Rule(Role.ADMIN, Scope.READ, say("See names and kinds of connections, and suggestions from them")),
     May.MANAGE_CONNECTIONS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change, test and delete connections")),
     May.SEE_APPROVALS: Rule(Role.ADMIN, Scope.READ, say("See requests for approval, and withdraw your own")),

@@ -34,6 +34,7 @@ from app.api.jobs import routes as jobs
 from app.api.maintenance import routes as maintenance
 from app.api.metrics import counting
 from app.api.metrics import routes as metrics
+from app.api.nodes import routes as nodes
 from app.api.outbox import routes as outbox
 from app.api.problem_types import routes as problem_types
 from app.api.sample import routes as sample
@@ -69,6 +70,7 @@ RESOURCES = (
     connections,
     calendars,
     maintenance,
+    nodes,
     approvals,
     audit,
     users,

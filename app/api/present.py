@@ -48,6 +48,7 @@ def execution_json(execution: Execution) -> dict[str, Any]:
         "job_name": execution.job_name,
         "job_version": execution.job_version,
         "group": execution.group,
+        "needs": list(execution.needs),
         "template_type": execution.template_type,
         "template_version": execution.template_version,
         "code_version": execution.code_version,

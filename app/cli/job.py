@@ -123,6 +123,7 @@ def show(client: Client, job: str, as_json: bool) -> None:
             ("Last result", row.get("last_status")),
             ("Group", row.get("group")),
             ("Tags", ", ".join(row.get("tags") or ())),
+            ("Needs labels", ", ".join(row.get("needs") or ())),
             ("Timeout", span(row.get("timeout_seconds"))),
             ("Limit of runs", _limit_words(row.get("run_limit"))),
             ("Created", f"{moment(row.get('created_at'))} by {row.get('created_by')}"),

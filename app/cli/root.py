@@ -29,6 +29,9 @@ SECTIONS = {
         "user": "app.cli.user:user",
         "token": "app.cli.token:token",
     },
+    "Nodes": {
+        "node": "app.cli.node:node",
+    },
     "The service on this machine": {
         "serve": "app.cli.run:serve",
         "web": "app.cli.run:web",

@@ -110,6 +110,13 @@ class HistoryStore:
         """These executions in brief, with their jobs."""
         return _outlines(self._executions.find({"_id": {"$in": list(ids)}}, NAMED))
 
+    def running_on(self, owners: Collection[str], limit: int) -> list[tuple[str, Outline]]:
+        """Returns what runs under a lease of these nodes, each with the name of its node, the longest running first."""
+        held = {"slots": {"$exists": True}, "lease.owner": {"$in": list(owners)}, "status": Status.RUNNING.value}
+        fields = {**dict.fromkeys(("job_id", "job_name", "status", "started_at"), 1), "lease": 1}
+        rows = self._executions.find(held, fields, hint="slots").sort("started_at", 1).limit(limit)
+        return [(row["lease"].get("owner", ""), Outline.from_row(row)) for row in rows]
+
     def caused_by(self, execution_id: str, limit: int) -> list[Outline]:
         """The executions that its end began, in brief, with their jobs."""
         return _outlines(self._executions.find({"caused_by": execution_id}, NAMED).limit(limit))

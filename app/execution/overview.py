@@ -27,6 +27,7 @@ SETTLED_AFTER = timedelta(days=2)  # what was queued on a day has ended by then,
 FRESH = timedelta(minutes=1)  # of counts of days that have not settled
 _DAY = timedelta(days=1)
 MOST_SHOWN = 8
+MOST_ON_NODES = 1_000
 LATE_AFTER, LONGEST_LATE = timedelta(minutes=1), timedelta(days=3650)
 TYPICAL_OF = 20  # runs
 
@@ -115,6 +116,17 @@ class Overview:
         rows, _ = self._history.page(ExecutionFilter(status=Status.RUNNING.value), groups=actor.groups, limit=MOST_SHOWN)
         seen = self._of_jobs_seen(actor, rows)
         return [Running(row, self._left(row, now)) for row in sorted(seen, key=lambda row: row.started_at or now)]
+
+    def on_nodes(self, actor: Actor, node_ids: Collection[str]) -> dict[str, list[Outline]]:
+        """What runs on these nodes, by node, longest first: of jobs that `actor` sees, and MOST_ON_NODES at most."""
+        require(actor, May.SEE_EXECUTIONS)
+        rows = self._history.running_on(node_ids, MOST_ON_NODES) if node_ids else []
+        seen = {row.id for row in self._of_jobs_seen(actor, [row for _, row in rows])}
+        runs: dict[str, list[Outline]] = {}
+        for node_id, row in rows:
+            if row.id in seen:
+                runs.setdefault(node_id, []).append(row)
+        return runs
 
     def late(self, actor: Actor) -> list[Job]:
         """Jobs that were due more than LATE_AFTER ago and that nobody has started, the longest waiting first."""

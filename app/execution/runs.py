@@ -64,7 +64,8 @@ class JobServices:
 class Runs:
     """Puts runs by hand into the queue and takes them out again.
 
-    `queued` is sent when something new waits. `why_nothing_starts` says why no run starts anywhere; None where runs may start.
+    `queued` is sent when something new waits. `why_it_cannot_start` says why no node may start an execution; None where some node
+    may.
     """
 
     def __init__(
@@ -78,12 +79,12 @@ class Runs:
         clock: Clock,
         bounds: RunBounds,
         queued: Signal,
-        why_nothing_starts: Callable[[], Said | None],
+        why_it_cannot_start: Callable[[Execution], Said | None],
     ) -> None:
         self._queue, self._limit, self._starts, self._audit, self._clock = queue, limit, starts, audit, clock
         self._registry, self._parameters, self._gate = jobs.registry, jobs.parameters, jobs.gate
         self._visible = VisibleExecutions(queue, jobs.directory)
-        self._bounds, self._queued, self._why_nothing_starts = bounds, queued, why_nothing_starts
+        self._bounds, self._queued, self._why_it_cannot_start = bounds, queued, why_it_cannot_start
 
     # -- starting -------------------------------------------------------------------------------------------------
 
@@ -214,7 +215,7 @@ class Runs:
     def standing(self, execution: Execution) -> Said:
         """What has become of a run that somebody has just asked for, in one line: it has started, or it waits, and what for."""
         try:
-            why = self._why_nothing_starts() or self._why_it_waits(execution)
+            why = self._why_it_cannot_start(execution) or self._why_it_waits(execution)
             limited = self._limited(execution.job_id, execution.run_limit)
             # It is read after that: it may have started meanwhile, and be itself what takes the slot.
             current = self._queue.get(execution.id) or execution

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from app.queue.items import MEMBERS, ItemCounts
 from app.queue.model import FAILURES, Status
 from app.queue.shape import EXECUTION
 from app.queue.store import COLLECTION, ENDED_VALUES, LIVE_VALUES
+from app.shapes import LONG_AGO
 
 QUERY_TIME_MS = 5_000
 SUMS_TIME_MS = 2_000
@@ -26,6 +28,19 @@ DRAWN = dict.fromkeys(("job_id", "job_name", "status", "reason", "started_at", "
 LONG_SECONDS = 60  # the partial index `long_runs` holds the runs that took at least so long
 FAILURE_VALUES = sorted(FAILURES)
 _STATUSES = tuple(status.value for status in Status)  # no set: the status in a damaged record may be an object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnplacedRuns:
+    """Executions of a job that wait and need the same labels: one of them, how many they are, and since when the first could have run."""
+
+    job_id: str
+    job_name: str
+    group: str
+    execution_id: str
+    needs: tuple[str, ...]
+    since: datetime
+    count: int
 
 
 class StatisticsStore:
@@ -136,6 +151,33 @@ class StatisticsStore:
             "silent": self._executions.count_documents(silent_ones),
             "waiting": self._executions.count_documents({"queue_rank": {"$exists": True}, "available_at": {"$lt": now - waiting}}),
         }
+
+    def waiting_by_needs(self, now: datetime, limit: int) -> list[UnplacedRuns]:
+        """Which executions that need labels wait although their time has come, by job and labels: how many, and since when, the longest
+        first."""
+        waiting = {"needs_key": {"$gt": ""}, "queue_rank": {"$gte": LONG_AGO}, "available_at": {"$lte": now}}
+        of = {"job": "$job_id", "needs": "$needs_key"}
+        rows = self._executions.aggregate(
+            [
+                {"$match": waiting},
+                {"$group": {"_id": of, "since": {"$min": "$available_at"}, "count": {"$sum": 1}, "first": {"$first": "$$ROOT"}}},
+                {"$project": {"since": 1, "count": 1, "job_name": "$first.job_name", "group": "$first.group", "execution": "$first._id"}},
+                {"$sort": {"since": 1}},
+                {"$limit": limit},
+            ]
+        )
+        return [
+            UnplacedRuns(
+                job_id=row["_id"]["job"],
+                job_name=str(row.get("job_name") or ""),
+                group=str(row.get("group") or ""),
+                execution_id=row["execution"],
+                needs=tuple(row["_id"]["needs"].split(",")),
+                since=row["since"],
+                count=row["count"],
+            )
+            for row in rows
+        ]
 
 
 def _summed(seconds: Any) -> float:

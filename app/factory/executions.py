@@ -14,6 +14,7 @@ from app.execution.overview import Overview
 from app.execution.previews import Previews
 from app.execution.run_services import RunServices
 from app.execution.runs import Runs
+from app.execution.unplaced import Unplaced
 from app.factory.ground import Ground
 from app.factory.jobs import Jobs
 from app.factory.templates import Materials
@@ -32,6 +33,7 @@ class Executions:
     overview: Overview
     attention: Attention
     given_up: GivenUp
+    unplaced: Unplaced
     backfills: Backfills
     maintenance: Maintenance
 
@@ -50,7 +52,9 @@ def build_executions(ground: Ground, materials: Materials, jobs: Jobs) -> Execut
         clock=clock,
         bounds=RunBounds.from_settings(ground.settings),
         queued=ground.queued,
-        why_nothing_starts=lambda: maintenance.why_nothing_starts(clock.now()),
+        why_it_cannot_start=lambda execution: (
+            maintenance.why_nothing_starts(clock.now()) or materials.node_control.why_none(execution.needs)
+        ),
     )
     previews = Previews(queue=stores.queue, limit=limit, jobs=registered, audit=audit, clock=clock, queued=ground.queued)
     backfill_runs = BackfillRuns(
@@ -71,6 +75,7 @@ def build_executions(ground: Ground, materials: Materials, jobs: Jobs) -> Execut
             audit=audit,
             clock=clock,
         ),
+        unplaced=Unplaced(statistics=stores.statistics, lists=stores.lists, takes=materials.node_control.takes, clock=clock),
         given_up=GivenUp(
             executions=stores.owed_by_executions,
             events=stores.owed_by_events,

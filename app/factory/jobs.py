@@ -72,6 +72,6 @@ def build_jobs(ground: Ground, materials: Materials) -> Jobs:
         moves=Moves(store=stores.moves, jobs=stores.jobs, registry=registry, parameters=parameters, clock=clock),
         drafts=Drafts(stores.drafts, clock),
         notes=Notes(stores.notes, registry, audit, clock),
-        outlook=Outlook(materials.catalogue, materials.connections, ground.settings),
+        outlook=Outlook(materials.catalogue, materials.connections, ground.settings, materials.node_control.takes),
         forecast=Forecast(stores.lists, stores.jobs, clock.monotonic),
     )

@@ -115,6 +115,7 @@ class Stores:
     @classmethod
     def over(cls, database: Database[Document], owing: Owing) -> Self:
         """The stores of a database. `owing` says which ends of executions owe something."""
+        templates = TemplateStore(database)
         return cls(
             users=UserStore(database),
             sessions=SessionStore(database),
@@ -124,7 +125,7 @@ class Stores:
             settings=SettingsStore(database),
             connections=ConnectionStore(database),
             health=HealthStore(database),
-            templates=TemplateStore(database),
+            templates=templates,
             presets=PresetStore(database),
             jobs=RegistryStore(database),
             dispatch=DispatchStore(database),
@@ -134,7 +135,7 @@ class Stores:
             drafts=DraftStore(database),
             moves=MoveStore(database),
             notes=NoteStore(database),
-            queue=QueueStore(database, owing),
+            queue=QueueStore(database, owing, templates.needs_of),
             claims=ClaimStore(database, owing),
             deferrals=DeferralStore(database),
             starts=StartStore(database),

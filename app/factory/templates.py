@@ -22,6 +22,7 @@ from app.jobtemplates.sharing import Sharing
 from app.keys import KeyRing
 from app.queue import shape as execution_shape
 from app.scheduling.calendar_service import Calendars
+from app.scheduling.node_control import NodeControl
 from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
 from app.sealing import Seal, SealedFields
@@ -30,7 +31,7 @@ from templates_lib.own import Own
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Materials:
-    """What a job is made of."""
+    """What a job is made of, and the nodes that take its runs."""
 
     connections: Connections
     resealing: Resealing
@@ -42,6 +43,7 @@ class Materials:
     sharing: Sharing
     calendars: Calendars
     triggers: Triggers
+    node_control: NodeControl
 
 
 def build_materials(ground: Ground, catalogue: Catalogue | None) -> Materials:
@@ -71,6 +73,7 @@ def build_materials(ground: Ground, catalogue: Catalogue | None) -> Materials:
         presets=Presets(stores.presets, catalogue, audit, clock),
         sharing=Sharing(templates, catalogue, ground.keys, settings.trusted_template_keys),
         calendars=calendars,
+        node_control=NodeControl(stores.nodes, audit, clock),
         triggers=Triggers(max_lookahead_days=settings.max_lookahead_days, calendars=calendars),
     )
 

@@ -11,7 +11,7 @@ from pymongo.database import Database
 from app.jobs import shape
 from app.jobs.filters import EVERY_JOB, SORTS, JobFilter, in_groups, matching
 from app.jobs.job_store import open_jobs
-from app.jobs.model import Job, job_from
+from app.jobs.model import Job, Misfire, job_from
 from app.jobs.records import JobRef, SharedSchedule
 from app.mongo import ANY_DATE, QUERY_TIME_MS, Document
 from app.shapes import DAMAGED, make_readable
@@ -135,6 +135,11 @@ class ListStore:
         """Returns the group of a job, which may be deleted; None if there never was such a job."""
         row = self._jobs.find_one({"_id": job_id}, {"group": 1})
         return row.get("group", "") if row else None
+
+    def graces(self, ids: Collection[str]) -> dict[str, float]:
+        """Returns how many seconds late the runs of these jobs may start, by the id of the job."""
+        rows = self._jobs.find({"_id": {"$in": list(ids)}}, {"misfire": 1})
+        return {row["_id"]: float((row.get("misfire") or {}).get("grace_seconds", Misfire().grace_seconds)) for row in rows}
 
     def last_ended(self, statuses: Sequence[str], limit: int, *, groups: Collection[str] | None = None) -> tuple[list[JobRef], int]:
         """Returns the jobs whose last run ended with one of `statuses`, the newest run first, and the number of all of them."""

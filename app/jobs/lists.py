@@ -11,7 +11,7 @@ from templates_lib.addresses import address_key
 
 
 def repeated(body: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the pointers to entries of a job's body (JSON values) that repeat an earlier entry of their list: tags, calendars,
+    """Yields the pointers to entries of a job's body (JSON values) that repeat an earlier entry of their list: tags, labels, calendars,
     addresses, ends of an attempt to retry after, jobs to run after. Entries of a wrong type are skipped; the validation of the body
     reports them."""
     for at, key in _KEYS.items():
@@ -41,6 +41,7 @@ def _key(entry: Any, key: Callable[[str], Hashable]) -> Hashable:
 
 _KEYS: dict[str, Callable[[str], Hashable]] = {
     "/tags": normal,
+    "/needs": str,
     "/schedule/calendars": normal,
     "/retry_policy/retry_on": str,
     "/depends_on": normal,

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from app.jobs.registered import Registered, registered_from
+from app.labels import union
 from app.mongo import Document
 from app.shapes import DAMAGED, damaged_fields
 from app.triggers import COMMON_FIELDS, FIELDS, ManualTrigger, Trigger, trigger_from
@@ -140,7 +141,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDefinition:
-    """Everything that a person decides about a job."""
+    """Everything that a person decides about a job. It runs only on nodes that have all labels in `needs`, which is sorted."""
 
     name: str
     template_type: str
@@ -155,6 +156,7 @@ class JobDefinition:
     concurrency: Concurrency = field(default_factory=Concurrency)
     run_limit: RunLimit = field(default_factory=RunLimit)
     priority: int = 5
+    needs: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     group: str = ""
     notifications: Notifications = field(default_factory=Notifications)
@@ -262,6 +264,8 @@ def definition_from(row: Mapping[str, Any]) -> JobDefinition:
             given[name] = build(given[name])
     if "tags" in given:
         given["tags"] = tuple(given["tags"])
+    if "needs" in given:
+        given["needs"] = union(given["needs"])
     return JobDefinition(**given)
 
 

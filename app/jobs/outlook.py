@@ -3,7 +3,7 @@ host may be made tomorrow, a connection may answer again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -17,8 +17,9 @@ from app.events import get_logger
 from app.jobs.model import JobDefinition
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import TemplateVersion
+from app.labels import union
 from templates_lib.base import Call
-from templates_lib.messages import Said, say
+from templates_lib.messages import Said, say, say_many
 from templates_lib.net import Addresses, lookup, refused_address
 
 log = get_logger(__name__)
@@ -45,10 +46,17 @@ class _Target:
 
 
 class Outlook:
-    """Asks the health of connections and the name service, for no longer than LOOKUP_SECONDS."""
+    """Asks the health of connections and the name service, for no longer than LOOKUP_SECONDS, and `takes`: whether some node takes
+    executions that need some labels."""
 
-    def __init__(self, catalogue: Catalogue, connections: Connections, settings: Settings) -> None:
-        self._catalogue, self._connections, self._settings = catalogue, connections, settings
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        connections: Connections,
+        settings: Settings,
+        takes: Callable[[Iterable[str]], bool] = lambda needs: True,
+    ) -> None:
+        self._catalogue, self._connections, self._settings, self._takes = catalogue, connections, settings, takes
 
     def warnings(self, definition: JobDefinition) -> tuple[FieldError, ...]:
         """Returns what will make each run of a job fail, at pointers into its definition."""
@@ -60,7 +68,16 @@ class Outlook:
         targets = [list(_targets(entry, definition)) if entry else [] for definition, entry in told]
         hosts = lookup({(target.host, target.port) for of_job in targets for target in of_job}, LOOKUP_SECONDS)
         return [
-            tuple(chain(self._silent(entry, definition), self._unreached(of_job, hosts), self._unmailed(definition))) if entry else ()
+            tuple(
+                chain(
+                    self._silent(entry, definition),
+                    self._unreached(of_job, hosts),
+                    self._unmailed(definition),
+                    self._unplaced(definition),
+                )
+            )
+            if entry
+            else ()
             for (definition, entry), of_job in zip(told, targets, strict=True)
         ]
 
@@ -80,6 +97,17 @@ class Outlook:
             silence = self._connections.silence_of(name)
             if silence is not None:
                 yield FieldError(f"/parameters{pointer}", silence)
+
+    def _unplaced(self, definition: JobDefinition) -> Iterator[FieldError]:
+        needs = union(definition.needs, self._catalogue.needs(definition.template_type))
+        if needs and not self._takes(needs):
+            words = say_many(
+                "No running node has the label {labels}. Runs wait until a node has it.",
+                "No running node has the labels {labels}. Runs wait until a node has all of them.",
+                len(needs),
+                labels=", ".join(needs),
+            )
+            yield FieldError("/needs", words)
 
     def _unmailed(self, definition: JobDefinition) -> Iterator[FieldError]:
         lists = {"on_success": definition.notifications.on_success, "on_failure": definition.notifications.on_failure}

@@ -26,11 +26,14 @@ OPEN_FIELDS = (
     "concurrency",
     "run_limit",
     "priority",
+    "needs",
     "tags",
     "group",
     "notifications",
     "pause_after_failures",
 )
+# Open fields that a declaration leaves out if they are empty, as those of earlier releases do.
+_IF_ABSENT: Plain = {"needs": []}
 # The code of the service decides about all other fields.
 LOCKED_FIELDS = ("name", "template_type", "description", "parameters", "timeout_seconds", "depends_on")
 
@@ -176,7 +179,7 @@ def fields_of(*plains: Plain) -> Iterator[str]:
 def value_at(plain: Plain, pointer: str) -> Any:
     """Returns the value of a field; None if the definition does not have it."""
     name, member = _path(pointer)
-    value = plain.get(name)
+    value = plain.get(name, _IF_ABSENT.get(name))
     if not member:
         return value
     return value.get(member) if isinstance(value, Mapping) else None

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 from app.accounts.permissions import May, require, sees_group
 from app.audit.model import SYSTEM, Actor, Target, field_diff
@@ -294,9 +295,16 @@ def _registered(service: str, item: Declared, *, enabled: bool) -> Registered:
         service=service,
         display_name=item.display_name,
         job_type=item.job_type,
-        declared={**to_plain(item.definition), "enabled": enabled},
+        declared={**_declared_fields(item.definition), "enabled": enabled},
         digest=item.digest,
     )
+
+
+def _declared_fields(definition: JobDefinition) -> dict[str, Any]:
+    """Returns a declared definition as it is stored. Releases that know no needs take a record that names them for damaged, so a
+    declaration without needs does not name them."""
+    plain: dict[str, Any] = to_plain(definition)
+    return plain if definition.needs else {name: value for name, value in plain.items() if name != "needs"}
 
 
 def _declared_again(before: Job, item: Declared) -> Job:

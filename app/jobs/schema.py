@@ -11,6 +11,7 @@ from marshmallow.validate import Length, OneOf, Range
 
 from app.errors import FieldError
 from app.jobs.model import DependsOn, Excess, MisfirePolicy, Overlap, RetryOn
+from app.labels import LABEL_PATTERN, LONGEST_LABEL, MOST_NEEDS, is_label
 from app.triggers import FIELDS, TRIGGERS
 from app.validation import pointer
 from app.validation.fields import Instant, TrueFalse, Whole
@@ -20,6 +21,7 @@ from templates_lib.messages import say
 LONGEST_NAME = 120
 MAX_TAGS = 20
 MAX_DEPENDENCIES = 20
+NO_LABEL = say("must be a label, such as gpu or site=berlin: lower-case letters, digits, '.', '_' and '-'")
 # The pattern of names in the documentation. It is an approximation; app.validation.names has the exact rule.
 NAME_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff]*$"
 
@@ -48,6 +50,19 @@ class NameField(ma.String):
             problem = say("must not begin or end with a space")
         if problem is not None:
             raise ValidationError(problem)
+        return text
+
+
+class LabelField(ma.String):
+    """A label that a job needs of a node (app.labels)."""
+
+    def __init__(self) -> None:
+        super().__init__(validate=Length(min=1, max=LONGEST_LABEL), metadata={"pattern": f"^{LABEL_PATTERN}$", "example": "site=berlin"})
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        text = super()._deserialize(value, *args, **kwargs)
+        if not is_label(text):
+            raise ValidationError(NO_LABEL)
         return text
 
 
@@ -185,6 +200,11 @@ class JobDefinitionSchema(_Strict):
             "description": "1 to 10. Runs with priority 10 start first. "
             "For runs that wait, one minute of waiting counts as much as one level."
         },
+    )
+    needs = ma.List(
+        LabelField(),
+        validate=Length(max=MOST_NEEDS),
+        metadata={"description": "Labels. The job runs only on nodes that have all of them (JOBWRIGHT_NODE_LABELS)."},
     )
     tags = ma.List(NameField(validate=Length(min=1, max=50)), validate=Length(max=MAX_TAGS))
     group = NameField(gives_rights=True, validate=Length(max=100))

@@ -99,6 +99,7 @@ _DEFINITION: dict[str, Shape] = {
     ),
     "run_limit": RUN_LIMIT,
     "priority": Number(optional=True, default=5),
+    "needs": Listed(optional=True, of=Text()),
     "tags": Listed(optional=True, of=Text()),
     "group": Text(optional=True),
     "notifications": NOTIFICATIONS,

@@ -13,6 +13,7 @@ from app.errors import NotFound
 from app.events import get_logger
 from app.jobtemplates.derived import problems
 from app.jobtemplates.entry import State, TemplateVersion, WhenOff, of_code, of_definition
+from app.labels import union
 from app.mongo import Document
 from app.validation.older import Converted, converted
 from app.validation.schema import prepare
@@ -31,14 +32,15 @@ STALE_AFTER_SECONDS = 1.0  # changes by another process are seen here after this
 class Standing:
     """The settings of super-admins for a template.
 
-    They say whether it is on, what its jobs do while it is off, which roles may use it (empty: all roles that may use templates), and a
-    note for people who make jobs of it.
+    They say whether it is on, what its jobs do while it is off, which roles may use it (empty: all roles that may use templates), a note
+    for people who make jobs of it, and the labels of nodes that its jobs need.
     """
 
     enabled: bool = True
     when_off: WhenOff = WhenOff.KEEP
     roles: tuple[Role, ...] = ()
     note: str = ""
+    needs: tuple[str, ...] = ()
 
     @property
     def pauses(self) -> bool:
@@ -150,7 +152,13 @@ class Catalogue:
             when_off=WhenOff(stored.get("when_off", WhenOff.KEEP)),
             roles=tuple(Role(role) for role in stored.get("roles", ())),
             note=stored.get("note", ""),
+            needs=tuple(stored.get("needs", ())),
         )
+
+    def needs(self, kind: str) -> tuple[str, ...]:
+        """Returns the labels of nodes that the jobs of a template need: its own, and those of its base."""
+        entry = self.find(kind)
+        return union(*(self.standing(each).needs for each in (entry.families if entry else (kind,))))
 
     def closed(self, kind: str) -> str | None:
         """Returns why no new job may be made of the template; None if new jobs are allowed."""

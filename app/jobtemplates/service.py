@@ -16,6 +16,7 @@ from app.jobtemplates.catalogue import Catalogue, next_number
 from app.jobtemplates.derived import TYPE, editor_schema, problems, read_definition
 from app.jobtemplates.entry import State, TemplateVersion, WhenOff
 from app.jobtemplates.store import TemplateStore
+from app.labels import LABEL_PATTERN, LONGEST_LABEL, MOST_NEEDS
 from app.mongo import Document
 from app.signals import Signal
 from app.validation import SchemaValidator, pointer
@@ -51,6 +52,23 @@ STANDING_SCHEMA: dict[str, Any] = {
             "maxLength": 500,
             "x-widget": "textarea",
             "description": "Shown to people who create a job from this template.",
+        },
+        "needs": {
+            "type": "array",
+            "title": "Labels of nodes",
+            "uniqueItems": True,
+            "maxItems": MOST_NEEDS,
+            "items": {
+                "type": "string",
+                "title": "Label",
+                "minLength": 1,
+                "maxLength": LONGEST_LABEL,
+                "pattern": f"^{LABEL_PATTERN}$",
+                "x-pattern-words": "a label, such as gpu or site=berlin",
+            },
+            "x-widget": "tokens",
+            "x-options": {"from": "labels", "free": True},
+            "description": "Its jobs run only on nodes that have all of these labels. Leave empty to run them on any node.",
         },
     },
 }
@@ -129,11 +147,12 @@ class Templates:
     # -- any template ---------------------------------------------------------------------------------------------
 
     def set_standing(self, actor: Actor, kind: str, body: Any, *, revision: int | None = None) -> Document:
-        """Switches a template on or off, restricts it to roles, or sets its note. `body` is {enabled, when_off, roles, note}
-        (STANDING_SCHEMA); a member that is left out stays. Raises ValidationFailed, NotFound, StaleVersion."""
+        """Switches a template on or off, restricts it to roles, or sets its note or the labels that it needs. `body` is
+        {enabled, when_off, roles, note, needs} (STANDING_SCHEMA); a member that is left out stays. Raises ValidationFailed, NotFound,
+        StaleVersion."""
         require(actor, May.MANAGE_TEMPLATES)
         before = self._stored(kind, revision)
-        old = before.get("standing") or {"enabled": True, "when_off": WhenOff.KEEP.value, "roles": [], "note": ""}
+        old = {"needs": [], **(before.get("standing") or {"enabled": True, "when_off": WhenOff.KEEP.value, "roles": [], "note": ""})}
         if not isinstance(body, Mapping):
             raise ValidationFailed([FieldError("", "must be an object")])
         new = {**old, **body}

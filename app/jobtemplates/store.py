@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName
+from app.labels import union
 from app.mongo import Document, Records
 from app.shapes import Flag, Instant, Listed, Number, Object, Text, one_of, texts
 
@@ -28,6 +31,7 @@ _STANDING = Object(
         "when_off": one_of(["keep", "pause"], "keep"),
         "roles": Listed(of=Text()),
         "note": Text(optional=True),
+        "needs": Listed(optional=True, of=Text()),
     },
 )
 TEMPLATE = Object(
@@ -44,8 +48,8 @@ TEMPLATE = Object(
 class TemplateStore:
     """One document a template, by its type; each change is a compare-and-set on `revision`.
 
-    `standing {enabled, when_off, roles[], note}` may be of any template. A derived one has `base`, `draft {definition, by, at}` and
-    `versions[] {number, definition, base_version, state, at, by, note}`.
+    `standing {enabled, when_off, roles[], note, needs[]}` may be of any template. A derived one has `base`,
+    `draft {definition, by, at}` and `versions[] {number, definition, base_version, state, at, by, note}`.
     """
 
     def __init__(self, database: Database[Document]) -> None:
@@ -56,6 +60,19 @@ class TemplateStore:
 
     def get(self, kind: str) -> Document | None:
         return self._templates.find_one({"_id": kind})
+
+    def needs_of(self, kinds: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Returns the labels that templates and their bases need, for those of `kinds` that need any."""
+        rows = self._templates.find(
+            {"$or": [{"_id": {"$in": list(kinds)}}, {"standing.needs.0": {"$exists": True}}]}, {"base": 1, "standing.needs": 1}
+        )
+        known = {row["_id"]: (row.get("base", ""), (row.get("standing") or {}).get("needs", ())) for row in rows}
+        nothing: tuple[str, Sequence[str]] = ("", ())
+        needs = {}
+        for kind in kinds:
+            base, own = known.get(kind, nothing)
+            needs[kind] = union(own, known.get(base, nothing)[1])
+        return {kind: labels for kind, labels in needs.items() if labels}
 
     def add(self, row: Document) -> None:
         """Raises DuplicateName."""

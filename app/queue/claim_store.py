@@ -16,12 +16,14 @@ from app.queue import updates
 from app.queue.endings import ending
 from app.queue.execution import CancelRequest, cancel_from
 from app.queue.model import Attempt, AttemptError, Deferral, Reason, Status
+from app.queue.needs import suitable_keys, suits
 from app.queue.owing import Owing
 from app.queue.retry import LEAST_DELAY_SECONDS
 from app.queue.shape import EXECUTION
 from app.queue.slots import RunBounds, slots_query
 from app.queue.store import COLLECTION, LIVE_VALUES
 from app.queue.updates import AttemptEnd
+from app.queue.waiting_needs import WaitingNeeds
 from app.shapes import DAMAGED
 from app.ticks import each
 from app.validation.storable import whole_text
@@ -30,6 +32,7 @@ from templates_lib.messages import say
 # A run that waits for a slot is looked at again after so long.
 BLOCKED_RECHECK = timedelta(seconds=1)
 LONGEST_REASON = 500  # characters
+BY_NEEDS = "waiting_by_needs"  # the index of executions that wait, by the labels that they need
 CLAIM_FIELDS = (
     "job_id",
     "job_name",
@@ -62,6 +65,7 @@ CLAIM_FIELDS = (
     "resolved",
     "correlation_id",
     "traceparent",
+    "needs",
 )
 
 
@@ -70,18 +74,35 @@ class ClaimStore:
 
     def __init__(self, database: Database[Document], owing: Owing) -> None:
         self._executions, self._owing = Records(database, COLLECTION, EXECUTION), owing
+        self._waiting_needs = WaitingNeeds(self._executions)
 
     # -- claiming -------------------------------------------------------------------------------------------------
 
-    def candidates(self, now: datetime, limit: int, execution_id: str | None = None, without: Collection[str] = ()) -> list[Document]:
-        """Executions that wait and whose time has come, those of the lowest rank first; with `execution_id`, that one alone; `without` are
-        jobs to leave out. A damaged one ends here, so that it holds up no other."""
-        where: Document = {"queue_rank": {"$exists": True}, "available_at": {"$lte": now}}
+    def candidates(
+        self,
+        now: datetime,
+        limit: int,
+        *,
+        labels: Collection[str] = (),
+        execution_id: str | None = None,
+        without: Collection[str] = (),
+    ) -> list[Document]:
+        """Executions that wait, whose time has come and that a node with `labels` may take, those of the lowest rank first; with
+        `execution_id`, that one alone; `without` are jobs to leave out. A damaged one ends here, so that it holds up no other.
+
+        Where executions wait that need labels, the index leads past those that wait for other nodes.
+        """
+        keys = self._waiting_needs.keys(now) if execution_id is None else ()
+        where: Document = {"queue_rank": {"$exists": True}, "available_at": {"$lte": now}, **suits(labels)}
+        if keys:
+            where["needs_key"] = {"$in": suitable_keys(keys, labels)}
         if execution_id is not None:
             where["_id"] = execution_id
         if without:
             where["job_id"] = {"$nin": list(without)}
-        return self._without_damaged(list(self._executions.find(where, CLAIM_FIELDS).sort("queue_rank", 1).limit(limit)), now)
+        options: Document = {"hint": BY_NEEDS} if keys else {}
+        rows = self._executions.find(where, CLAIM_FIELDS, **options).sort("queue_rank", 1).limit(limit)
+        return self._without_damaged(list(rows), now)
 
     def holders(self, rows: Sequence[Document], bounds: RunBounds) -> list[Document]:
         """{slots, triggered_by, job_id} of the executions that hold a slot which one of the rows could want."""

@@ -21,12 +21,14 @@ CLAIM_TRIES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimer:
-    """Who claims: the unique name of the worker, its machine, how long its leases last, and the bounds that it keeps."""
+    """Who claims: the unique name of the worker, its machine, how long its leases last, the bounds that it keeps, and the labels of its
+    node."""
 
     owner: str
     host: str
     lease: timedelta
     bounds: RunBounds = field(default_factory=RunBounds)
+    labels: tuple[str, ...] = ()
 
 
 class Claims:
@@ -77,7 +79,7 @@ class Claims:
         self, now: datetime, limit: int, until: datetime | None, execution_id: str | None = None, without: Collection[str] = ()
     ) -> list[Attempt]:
         for _ in range(CLAIM_TRIES):
-            waiting = self._store.candidates(now, limit, execution_id, without)
+            waiting = self._store.candidates(now, limit, labels=self._claimer.labels, execution_id=execution_id, without=without)
             attempts, again = self._claim_of(waiting, now, until)
             if attempts or not again:
                 return attempts

@@ -24,6 +24,7 @@ from app.outbox.model import TOLD, Owed, owed_from
 from app.queue.endings import ended_fields
 from app.queue.items import ItemCounts
 from app.queue.model import LIVE, AttemptError, Reason, Status, Trigger
+from app.queue.needs import needs_fields
 from app.shapes import DAMAGED
 from templates_lib.messages import restored
 
@@ -88,9 +89,9 @@ class Execution:
     `status` is a Status, or UNKNOWN of app.shapes where the record is damaged; `damaged` says then what is wrong. `scheduled_for` is the
     due time that it is the record of, `stands_for` the one that a backfill makes up for, and `due_times` are those that a `missed` or
     `skipped` record stands for together. `caused_by` are the executions whose ends began it, and `line` the jobs whose runs began one
-    another up to it. A `dry` one runs its template's preview once. `owed` is what its end has left to do, and `told` the events of it
-    that the bus has. `correlation_id` is that of the request which asked for it, and `traceparent` the span that caused it; both are
-    empty where a schedule did.
+    another up to it. `needs` are the labels that a node must have to run it. A `dry` one runs its template's preview once. `owed` is what
+    its end has left to do, and `told` the events of it that the bus has. `correlation_id` is that of the request which asked for it, and
+    `traceparent` the span that caused it; both are empty where a schedule did.
     """
 
     id: str
@@ -116,6 +117,7 @@ class Execution:
     notifications: Notifications
     pause_after_failures: int
     triggered_by: str
+    needs: tuple[str, ...] = ()
     triggered_by_user: str | None = None
     retry_of: str | None = None
     reason: str | None = None
@@ -240,6 +242,7 @@ class Execution:
             notifications=definition.notifications,
             pause_after_failures=definition.pause_after_failures,
             triggered_by=trigger,
+            needs=definition.needs,
         )
 
     def _made_up_for(self, due: datetime | None) -> Self:
@@ -284,6 +287,7 @@ class Execution:
             notifications=notifications_from(row.get("notifications") or {}),
             pause_after_failures=row.get("pause_after_failures") or 0,
             triggered_by=row["triggered_by"],
+            needs=tuple(row.get("needs") or ()),
             triggered_by_user=row["triggered_by_user"],
             retry_of=row["retry_of"],
             reason=row["reason"],
@@ -353,6 +357,7 @@ class Execution:
     def _optional(self) -> Document:
         """The fields that only some documents have: indexes and queries go by whether they are there."""
         document: Document = {"live": True, "queue_rank": self.rank} if self.is_live else {}
+        document |= needs_fields(self.needs)
         if self.scheduled_for is not None:
             document["scheduled_for"] = self.scheduled_for
         if self.stands_for is not None:

@@ -80,6 +80,8 @@ EXECUTION = Object(
         "dry": Flag(optional=True),
         "caused_by": Listed(optional=True, of=Text()),
         "line": Listed(optional=True, of=Text()),
+        "needs": Listed(optional=True, of=Text()),
+        "needs_key": Text(optional=True),
         "slots": Listed(optional=True, of=Text()),
         "last_token": Number(optional=True, nullable=True),
         "due_times": Object(optional=True, members={"first": Instant(), "last": Instant(), "count": Number()}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from app.outbox.store import OutboxStore
 from app.queue.endings import ending
 from app.queue.execution import Execution
 from app.queue.model import ENDED, LIVE, Reason, Status, Trigger
+from app.queue.needs import with_needs
 from app.queue.owing import End, Owing
 from app.queue.shape import EXECUTION
 from app.queue.slots import RunBounds, assign, slots_query
@@ -27,12 +28,21 @@ LIVE_VALUES = [status.value for status in Status if status in LIVE]
 ENDED_VALUES = [status.value for status in Status if status in ENDED]
 WAITING = {"$in": [Status.QUEUED.value, Status.RETRYING.value]}
 
+TemplateNeeds = Callable[[Collection[str]], Mapping[str, Sequence[str]]]  # templates → the labels that they need, where they need any
+
+
+def no_needs(_: Collection[str]) -> Mapping[str, Sequence[str]]:
+    """No template needs a label."""
+    return {}
+
 
 class QueueStore:
-    """New executions, and what people and the scheduler do to those that have not ended. `owing` says which ends owe something."""
+    """New executions, and what people and the scheduler do to those that have not ended. `owing` says which ends owe something, and
+    `template_needs` which labels templates need: each new execution gets those of its template besides those of its job."""
 
-    def __init__(self, database: Database[Document], owing: Owing) -> None:
+    def __init__(self, database: Database[Document], owing: Owing, template_needs: TemplateNeeds = no_needs) -> None:
         self._database, self._executions, self._owing = database, Records(database, COLLECTION, EXECUTION), owing
+        self._template_needs = template_needs
 
     # -- into the queue -------------------------------------------------------------------------------------------
 
@@ -48,8 +58,10 @@ class QueueStore:
     def _insert(self, documents: Sequence[Document]) -> int:
         if not documents:
             return 0
+        needs = self._template_needs({document["template_type"] for document in documents})
+        rows = [with_needs(document, needs.get(document["template_type"], ())) for document in documents] if needs else documents
         try:
-            return self._executions.bulk_write([InsertOne(document) for document in documents], ordered=False).inserted_count
+            return self._executions.bulk_write([InsertOne(document) for document in rows], ordered=False).inserted_count
         except BulkWriteError as error:
             if not is_only_duplicates(error):
                 raise
@@ -57,8 +69,9 @@ class QueueStore:
 
     def add_one(self, execution: Execution) -> bool:
         """Write one; False where its id is there already."""
+        needs = self._template_needs({execution.template_type}).get(execution.template_type, ())
         try:
-            self._executions.insert_one(self._document(execution))
+            self._executions.insert_one(with_needs(self._document(execution), needs))
         except DuplicateKeyError:
             return False
         return True

@@ -68,6 +68,7 @@ SUPER_ADMINS = ADMINS | {
     "/job-types",
     "/audit",
     "/maintenance",
+    "/nodes",
     "/system",
     "/connections/:id",
     "/connections/new?kind=:any",

@@ -12,6 +12,7 @@ from app.clock import ManualClock
 from app.factory import Store
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Job
+from app.jobtemplates.store import TemplateStore
 from app.queue.store import QueueStore
 from app.scheduling.dispatcher import Dispatcher
 from app.services import Services
@@ -22,7 +23,7 @@ from tests.builders.queue import Queue
 def dispatcher(store: Store, services: Services, clock: ManualClock) -> Dispatcher:
     return Dispatcher(
         jobs=DispatchStore(store.database),
-        queue=QueueStore(store.database, OWING),
+        queue=QueueStore(store.database, OWING, TemplateStore(store.database).needs_of),
         triggers=services.triggers,
         clock=clock,
         events=services.events,

@@ -17,6 +17,7 @@ TITLES: Mapping[str, str] = {
     "group": say("Group"),
     "timeout_seconds": say("Timeout"),
     "priority": say("Priority"),
+    "needs": say("Labels of nodes"),
     "pause_after_failures": say("Pause after failures in a row"),
     "overlap": say("If the job is due while it still runs"),
     "retry_policy": say("Retries"),

@@ -124,13 +124,13 @@ document.addEventListener("htmx:configRequest", (event) => {
   for (const name of Object.keys(parameters)) if (!parameters[name]) delete parameters[name];
 });
 
-// The dashboard refreshes itself, but not while somebody has a menu open, and a table that is open stays open.
+// The dashboard and the nodes refresh themselves, but not while somebody has a menu open, and a table that is open stays open.
 let openedTables = [];
 document.addEventListener("htmx:beforeRequest", (event) => {
-  if (event.target.id === "dashboard" && event.target.querySelector("details.menu[open]")) event.preventDefault();
+  if (["dashboard", "nodes"].includes(event.target.id) && event.target.querySelector("details.menu[open]")) event.preventDefault();
 });
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.target.id !== "dashboard") return;
+  if (!["dashboard", "nodes"].includes(event.target.id)) return;
   openedTables = [...event.target.querySelectorAll("details.more[open]")].map((details) => details.id);
 });
 document.addEventListener("htmx:afterSwap", () => {

@@ -111,6 +111,8 @@ ACTIONS: dict[str, dict[str, str]] = {
     say("System"): {
         "maintenance.begin": say("Begin maintenance"),
         "maintenance.end": say("End maintenance"),
+        "node.drain": say("Drain node"),
+        "node.resume": say("Resume node"),
         "settings.change": say("Changed settings at start"),
         "secrets.reseal": say("Encrypt secrets with new key"),
         "backup.create": say("Back up installation"),
@@ -130,6 +132,7 @@ TARGETS = {
     "execution": say("Execution"),
     "installation": say("Installation"),
     "job": say("Job"),
+    "node": say("Node"),
     "preset": say("Preset"),
     "request": say("Request"),
     "template": say("Template"),

@@ -106,6 +106,8 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
             return services().directory.names(actor(), limit=MOST_OFFERED)
         case "tags":
             return services().directory.facets(actor()).tags
+        case "labels":
+            return services().node_control.offered()
         case "groups":
             return services().directory.groups(actor())
     return ()

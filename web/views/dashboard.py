@@ -48,6 +48,7 @@ def show() -> str:
         longs=[one_day for one_day in trend if one_day.mean is not None],
         fewest_longs=FEWEST_DURATIONS,
         failing=services().attention.failing(actor()),
+        unplaced=services().unplaced.seen_by(actor()),
         late=overview.late(actor()),
         running=overview.running(actor()),
         coming=overview.coming(actor()),

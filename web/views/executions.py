@@ -149,6 +149,7 @@ def show(execution_id: str) -> str:
         live=execution.is_live,
         schema=_schema(execution),
         standing=services().attention.standing(actor(), execution),
+        unplaced=_unplaced(execution),
         failing=failing,
         causes=history.causes(actor(), execution),
         effects=history.effects(actor(), execution_id),
@@ -156,6 +157,11 @@ def show(execution_id: str) -> str:
         has_success=history.success_before(actor(), execution) is not None,
         **_log(execution_id, failing),
     )
+
+
+def _unplaced(execution: Execution) -> bool:
+    """Returns whether an execution waits for a node with labels that no running node has."""
+    return execution.is_live and execution.status != Status.RUNNING and not services().node_control.takes(execution.needs)
 
 
 def _schema(execution: Execution) -> Any:
@@ -221,6 +227,7 @@ def live(execution_id: str) -> str:
         cursor=cursor,
         live=execution.is_live or bool(lines),
         standing=services().attention.standing(actor(), execution),
+        unplaced=_unplaced(execution),
         failing=_failing(execution),
     )
 

@@ -66,6 +66,7 @@ TOPICS = (
     ("/account", "how-to/secure"),
     ("/maintenance", "how-to/operate"),
     ("/sample-data", "tutorial/first-job"),
+    ("/nodes", "how-to/nodes-and-labels"),
     ("/system", "how-to/operate"),
     ("/", "tutorial/first-job"),
 )

@@ -20,6 +20,7 @@ NOTIFY_FIELDS = ("notifications",)
 POLICY_FIELDS = (
     "timeout_seconds",
     "priority",
+    "needs",
     "pause_after_failures",
     "overlap",
     "retry_policy",
@@ -33,6 +34,7 @@ _HELP: Mapping[str, Said] = {
     "group": say("People who are limited to groups see only the jobs of their groups. Leave empty if you do not use groups."),
     "timeout_seconds": say("A run that takes longer is stopped, with all its processes."),
     "priority": say("If many runs wait, 10 starts first and 1 last."),
+    "needs": say("The job runs only on nodes that have all of these labels. Leave empty to run it on any node."),
     "pause_after_failures": say("0 means that the job never pauses itself."),
     "retry_delay_seconds": say("Before the first retry."),
     "max_delay_seconds": say("The longest wait between two retries."),
@@ -50,6 +52,7 @@ _INNER_HELP: Mapping[tuple[str, str], Said] = {
 _ITEMS: Mapping[str, Said] = {
     "depends_on": say("Job"),
     "tags": say("Tag"),
+    "needs": say("Label"),
     "retry_on": say("Ending"),
     "on_success": say("Address"),
     "on_failure": say("Address"),
@@ -61,6 +64,7 @@ _LOOKS: Mapping[str, Mapping[str, Any]] = {
     "timeout_seconds": {"x-widget": "duration", "x-width": "third"},
     "priority": {"x-width": "third"},
     "pause_after_failures": {"x-width": "third"},
+    "needs": {"x-widget": "tokens", "x-options": {"from": "labels", "free": True}, "x-placeholder": "gpu, site=berlin"},
     "max_retries": {"x-order": 1, "x-width": "third"},
     "retry_delay_seconds": {"x-order": 2, "x-widget": "duration", "x-width": "third"},
     "max_delay_seconds": {"x-order": 3, "x-widget": "duration", "x-width": "third"},
@@ -81,7 +85,7 @@ _LOOKS: Mapping[str, Mapping[str, Any]] = {
 _GROUPS = {"from": "groups", "free": True}  # offered for both kinds of group
 _INNER_LOOKS: Mapping[str, Mapping[str, Any]] = {"group": {"x-options": _GROUPS, "x-width": "half"}}
 _OUTER_LOOKS: Mapping[str, Mapping[str, Any]] = {"group": {"x-options": _GROUPS, "x-width": "half", "x-section": _LABELS}}
-_OPTIONAL = {"description", "tags", "group", "depends_on"}
+_OPTIONAL = {"description", "tags", "group", "depends_on", "needs"}
 
 
 def details_form(*, locked: bool = False) -> Form:

@@ -132,7 +132,7 @@ class JobForm:
 
     def _body(self) -> dict[str, Any]:
         """What the parts hold, whether that is right or not."""
-        emptied = {"description": "", "tags": [], "group": ""}
+        emptied = {"description": "", "tags": [], "group": "", "needs": []}
         after = self._value(AFTER).get("depends_on", [])
         body = {
             **emptied,

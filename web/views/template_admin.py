@@ -43,6 +43,7 @@ def standing(kind: str) -> Any:
         "when_off": said.when_off.value,
         "roles": [role.value for role in said.roles],
         "note": said.note,
+        "needs": list(said.needs),
     }
     errors: tuple[FieldError, ...] = ()
     editor, status = Editor(form_of(STANDING_SCHEMA), stored), 200
@@ -51,7 +52,7 @@ def standing(kind: str) -> Any:
         try:
             value = editor.value
             if not editor.pressed:
-                services().templates.set_standing(actor(), kind, value, revision=posted_version())
+                services().templates.set_standing(actor(), kind, {"needs": [], **value}, revision=posted_version())
                 tell(
                     say("Template {name} enabled", name=entry.name)
                     if value["enabled"]

@@ -147,6 +147,7 @@ class ExecutionOut(RecordOut):
     job_name = ma.String(required=True)
     job_version = ma.Integer()
     group = ma.String(metadata={"description": "The group of its job"})
+    needs = ma.List(ma.String(), metadata={"description": "The labels that a node must have to run it, of its job and its template"})
     template_type = ma.String()
     template_version = ma.Integer(allow_none=True)
     code_version = ma.Integer(

@@ -52,6 +52,7 @@ class TemplateOut(RecordOut):
     when_off = ma.String(metadata={"description": "What its jobs do while it is off: keep or pause"})
     roles = ma.List(ma.String(), metadata={"description": "The roles that may use it; empty: every role that may use templates"})
     note = ma.String()
+    needs = ma.List(ma.String(), metadata={"description": "The labels that a node must have to run its jobs"})
     jobs = ma.Integer()
     previews = ma.Boolean()
 
@@ -72,6 +73,7 @@ class StandingOut(AnswerSchema):
     when_off = ma.String(metadata={"description": "What its jobs do while it is off: keep or pause"})
     roles = ma.List(ma.String())
     note = ma.String()
+    needs = ma.List(ma.String())
 
 
 class DraftOut(AnswerSchema):
@@ -146,6 +148,7 @@ def template_json(entry: TemplateVersion, standing: Standing) -> dict[str, Any]:
         "when_off": standing.when_off.value,
         "roles": [role.value for role in standing.roles],
         "note": standing.note,
+        "needs": list(standing.needs),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from app.errors import FieldError
+from app.labels import LABEL_PATTERN, LONGEST_LABEL, MOST_NEEDS
 from app.validation import SchemaRefused, SchemaValidator
 from app.validation.names import read_name, read_names
 from app.validation.together import beside
@@ -29,6 +30,12 @@ _ADDRESS: dict[str, Any] = {
     "maxLength": LONGEST_ADDRESS,
     "pattern": r"^https?://[^\s]+$",
     "x-pattern-words": "an address that begins with http:// or https://",
+}
+_LABEL: dict[str, Any] = {
+    "type": "string",
+    "maxLength": LONGEST_LABEL,
+    "pattern": f"^{LABEL_PATTERN}$",
+    "x-pattern-words": "a label of nodes, such as gpu or site=berlin",
 }
 _TEXT: dict[str, Any] = {"type": "string", "maxLength": 2000}
 _LINE: dict[str, Any] = {"type": "string", "maxLength": 200, "pattern": r"^[^\x00-\x1f\x7f]*$", "x-pattern-words": "text of one line"}
@@ -52,6 +59,7 @@ JOB_MEMBERS: dict[str, Any] = {
     "tags": {"type": "array", "maxItems": 20, "items": {**_LINE, "minLength": 1, "maxLength": 50}},
     "priority": {"type": "integer", "minimum": 1, "maximum": 10},
     "group": {**_LINE, "maxLength": 100},
+    "needs": {"type": "array", "maxItems": MOST_NEEDS, "uniqueItems": True, "items": _LABEL},
     "endpoint": {"type": "string", "minLength": 1, "maxLength": 2000},
 }
 SERVICE_NAME: dict[str, Any] = {
@@ -110,6 +118,7 @@ _POINTERS = {
     "/tags": "/tags",
     "/priority": "/priority",
     "/group": "/group",
+    "/needs": "/needs",
     "/parameters/config_schema": "/configSchema",
     "/parameters/config": "/config",
     "/parameters/path": "/endpoint",

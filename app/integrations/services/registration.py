@@ -225,7 +225,7 @@ class ServiceRegistration:
                 "schedule": schedule_of(body, self._settings.timezone),
                 "retry_policy": policy,
                 **({"timeout_seconds": body["timeoutSeconds"]} if "timeoutSeconds" in body else {}),
-                **{name: body[name] for name in ("priority", "group") if name in body},
+                **{name: body[name] for name in ("priority", "group", "needs") if name in body},
                 "tags": tags,
                 "enabled": False,
             },

@@ -26,6 +26,7 @@ VERBS = {
     "delete",
     "derive",
     "disable",
+    "drain",
     "enable",
     "end",
     "export",

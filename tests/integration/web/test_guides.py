@@ -108,8 +108,10 @@ def test_nodes_and_settings_are_shown_and_secrets_are_not(browser_client: FlaskC
     NodeStore(store.database).beat("n1", Heartbeat(host="alpha", clock=START, tick_age_seconds=0.2))
     store.database["nodes"].update_one({"_id": "n1"}, {"$set": {"seen_at": START - timedelta(minutes=5)}})
     page = text(browser_client.get("/system"))
-    assert "offline" in page
-    assert "300.0 s" in page
+    assert "No node is online, so no job starts" in page
+    nodes = text(browser_client.get("/nodes"))
+    assert "offline" in nodes
+    assert "300.0 s" in nodes
     assert KEY not in page
     rows = {node.css_first("code").text(): node.text(separator=" ") for node in LexborHTMLParser(page).css("table.settings tbody tr")}  # type: ignore[union-attr]
     assert "not set" not in rows["JOBWRIGHT_SECRET_KEY"]

@@ -158,8 +158,9 @@ def test_impact_moves_input_and_the_way_back(browser_client: FlaskClient, derive
 def test_standing_is_set_and_told_where_it_matters(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
     address = "/templates/test_scheduler/standing"
     page = text(browser_client.get(address))
-    pairs = [(name, value) for name, value in fields_of(page) if name != "f.menabled"]
-    answer = browser_client.post(address, data=_multi([*pairs, ("f.menabled", "false"), ("f.mnote", "Ask Ada")]))
+    pairs = [(name, value) for name, value in fields_of(page) if name not in {"f.menabled", "f.mneeds"}]
+    sent = [*pairs, ("f.menabled", "false"), ("f.mnote", "Ask Ada"), ("f.mneeds", "gpu, site=berlin")]
+    answer = browser_client.post(address, data=_multi(sent))
     assert answer.headers["Location"] == "/templates/test_scheduler"
     shown = text(browser_client.get("/templates/test_scheduler"))
     assert "The template is disabled" in shown
@@ -167,6 +168,10 @@ def test_standing_is_set_and_told_where_it_matters(browser_client: FlaskClient, 
     assert "New job" not in shown.partition('id="main"')[2].partition("</main>")[0]
     assert "Ask Ada" in text(browser_client.get("/jobs/new?template=test_scheduler"))
     assert "Ask Ada" in text(browser_client.get("/templates"))
+    assert services.catalogue.standing("test_scheduler").needs == ("gpu", "site=berlin")
+    pairs = [(name, value) for name, value in fields_of(text(browser_client.get(address))) if name != "f.mneeds"]
+    browser_client.post(address, data=_multi([*pairs, ("f.mneeds", "")]))
+    assert services.catalogue.standing("test_scheduler").needs == (), "an emptied field is empty"
 
 
 def test_a_file_is_looked_at_before_it_is_taken(browser_client: FlaskClient, derived: None, services: Services, super_admin: Actor) -> None:

@@ -15,6 +15,7 @@ from app.jobs.model import Job
 from app.jobs.notes import Note
 from app.jobs.registered import drift, value_at
 from app.jobs.revisions import Revision
+from app.labels import union
 from app.mongo import Document
 from app.paging import Page
 from app.queue.execution import Execution
@@ -43,6 +44,7 @@ class JobPageModel:
     about it. parameters: their values without secrets. upstream and dependants: the jobs that it runs after, and those that run after it.
     gathered: the ids of the executions that a run of it waits with, by the id of their job. backfill: how many runs of a backfill wait.
     limit_free_at: when its own limit of runs allows the next one; None if it allows one now.
+    labels: those that a node must have to run it; placed: whether some node has them.
     drifts and settled: the values {field, title, value, before, declared, by, held, at} that stand in place of declared ones, those that
     the code has changed since and the others; Jobwright itself has put those that are `held` back.
     asked: the requests that wait for approval. revisions and audit: its last versions and audit events, newest first.
@@ -63,6 +65,8 @@ class JobPageModel:
     gathered: Mapping[str, str]
     backfill: int
     limit_free_at: datetime | None
+    labels: Sequence[str]
+    placed: bool
     drifts: Sequence[Mapping[str, Any]]
     settled: Sequence[Mapping[str, Any]]
     asked: Sequence[Document]
@@ -82,6 +86,7 @@ def load_job_page(services: Services, actor: Actor, job_id: str, *, page: int = 
     job = services.jobs.get(actor, job_id)
     history, schedule = services.history, job.definition.schedule
     past = durations(history.latest(actor, job_id, CHARTED))
+    labels = union(job.definition.needs, services.catalogue.needs(job.definition.template_type))
     starts = job.definition.enabled and not job.schedule_error
     return JobPageModel(
         job=job,
@@ -99,6 +104,8 @@ def load_job_page(services: Services, actor: Actor, job_id: str, *, page: int = 
         gathered=services.gathered(job_id),
         backfill=services.backfill_runs.waiting(actor, job_id),
         limit_free_at=services.runs.limit_free_at(actor, job_id),
+        labels=labels,
+        placed=services.node_control.takes(labels),
         drifts=_drifts(job),
         settled=_settled(job),
         asked=services.approvals.waiting_for(actor, job_id),

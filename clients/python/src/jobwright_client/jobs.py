@@ -46,6 +46,7 @@ class JobOptions:
     tags: Sequence[str] = ()
     group: str | None = None
     priority: int | None = None
+    needs: Sequence[str] = ()
     answer_within_seconds: float = 2.0
 
     def problem(self) -> str | None:
@@ -58,8 +59,10 @@ class JobOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 return f"{name} must be at least 1"
-        if isinstance(self.tags, str):
-            return f"tags must be a tuple or list of texts, not {self.tags!r}"
+        for name in ("tags", "needs"):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                return f"{name} must be a tuple or list of texts, not {value!r}"
         return None
 
     def to_wire(self) -> dict[str, Any]:
@@ -79,6 +82,7 @@ class JobOptions:
             "tags": list(self.tags) or None,
             "group": self.group,
             "priority": self.priority,
+            "needs": list(self.needs) or None,
         }
         return {"enabled": self.enabled, **{name: value for name, value in members.items() if value is not None}}
 
@@ -102,6 +106,7 @@ class OptionsByName(TypedDict, total=False):
     tags: Sequence[str]
     group: str | None
     priority: int | None
+    needs: Sequence[str]
     answer_within_seconds: float
 
 

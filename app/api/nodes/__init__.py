@@ -1,0 +1,1 @@
+"""Nodes: /api/admin/nodes."""

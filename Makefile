@@ -92,7 +92,7 @@ check-long: ## Run make check with every example and case, make fuzz, make fault
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/yamllint --strict compose.yaml deploy
+	@$(BIN)/yamllint --strict compose.yaml deploy .github
 	@$(BIN)/python scripts/lint_dockerfile.py Dockerfile
 
 types: $(STAMP)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What pip cannot bring: libcurl4 for the mongod wheel (runtime), Chromium for the browser tests, libfaketime for those of clocks,
-# nats-server for those of the bus and promtool for those of alerts (tests).
+# nats-server for those of the bus, promtool for those of alerts, and proxies and systemd for those of deployments (tests).
 # Installs with apt where this is root on a Debian; elsewhere says in one line what to install.
 set -euo pipefail
 
@@ -13,6 +13,9 @@ if [ "${1:-}" = tests ] && ! command -v chromium >/dev/null; then missing+=(chro
 if [ "${1:-}" = tests ] && [ -z "$(find /usr/lib -name libfaketimeMT.so.1 -print -quit)" ]; then missing+=(libfaketime); fi
 if [ "${1:-}" = tests ] && ! command -v promtool >/dev/null; then missing+=(prometheus); fi
 if [ "${1:-}" = tests ] && ! command -v nats-server >/dev/null; then missing+=(nats-server); fi
+if [ "${1:-}" = tests ] && ! PATH=$PATH:/usr/sbin command -v nginx >/dev/null; then missing+=(nginx-light); fi
+if [ "${1:-}" = tests ] && ! PATH=$PATH:/usr/sbin command -v haproxy >/dev/null; then missing+=(haproxy); fi
+if [ "${1:-}" = tests ] && ! command -v systemd-analyze >/dev/null; then missing+=(systemd); fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

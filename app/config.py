@@ -99,6 +99,17 @@ class _Words(ma.String):
         return tuple(value.split())
 
 
+class _Paths(ma.String):
+    """Absolute paths, separated by spaces."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        paths = tuple(dict.fromkeys(value.split()))
+        for path in paths:
+            if not path.startswith("/") or path.rstrip("/") == "" or ".." in path.split("/") or not path.isprintable():
+                raise ValidationError(f"{path!r} is not an absolute path, such as /usr/bin/rsync")
+        return paths
+
+
 class _Counts(ma.String):
     """`name=number`, comma-separated, as pairs."""
 
@@ -167,6 +178,7 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "counts": _Counts,
     "labels": _Labels,
     "words": _Words,
+    "paths": _Paths,
     "subject": _Subject,
     "subjects": _Subjects,
     "roles": _Roles,
@@ -356,6 +368,19 @@ class Settings:
         "words",
         (),
         "Additional folders that job processes may write to, separated by spaces",
+    )
+    command_programs: tuple[str, ...] = _var(
+        "JOBWRIGHT_COMMAND_PROGRAMS",
+        "paths",
+        (),
+        "Programs that jobs of the template Command may start: absolute paths, separated by spaces. "
+        "Leave empty to switch the template off.",
+    )
+    command_dirs: tuple[str, ...] = _var(
+        "JOBWRIGHT_COMMAND_DIRS",
+        "paths",
+        (),
+        "Folders that commands may choose as their working folder, with the folders below: absolute paths, separated by spaces",
     )
     trusted_template_keys: tuple[str, ...] = _var(
         "JOBWRIGHT_TRUSTED_TEMPLATE_KEYS", "words", (), "Public keys of installations whose template files are trusted, separated by spaces"
@@ -628,6 +653,10 @@ class Settings:
                 else:
                     shown[item.metadata["name"]] = _plain(value)
         return shown, secrets
+
+    def is_empty(self, variable: str) -> bool:
+        """Returns whether the setting of a variable has no value. Raises KeyError for a variable that is none."""
+        return not getattr(self, {item.metadata["name"]: item.name for item in fields(self)}[variable])
 
     def service_address(self, service: str) -> str | None:
         """Returns the address that a variable `<NAME>_SERVICE_URL` gives for a service: EMAIL_SERVICE_URL for `email` and `email-service`;

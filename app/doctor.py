@@ -9,9 +9,7 @@ import shutil
 import time
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, timedelta
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,8 +25,10 @@ from app.connections.vault import Vault
 from app.errors import StartError, field_name
 from app.execution.statistics_store import StatisticsStore
 from app.factory import Store
+from app.findings import Finding, Level
 from app.integrations.nats.connection import find_server
 from app.jobs import shape as jobs
+from app.jobs.commands import check_commands
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.list_store import ListStore
 from app.jobs.usage_store import UsageStore
@@ -86,24 +86,6 @@ RUN_SILENT, RUN_WAITING = timedelta(seconds=60), timedelta(minutes=15)
 GIVEN_UP_LATELY = timedelta(days=7)  # what was given up before is on the page of nodes
 
 
-class Level(StrEnum):
-    """The severity of a finding. A `problem` makes the exit code 1."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check: the state of its subject and, unless that is good, advice on what to do."""
-
-    subject: str
-    level: Level
-    text: str
-    advice: str = ""
-
-
 class Doctor:
     """Runs all checks, and changes nothing. A check that raises an error becomes a problem of its subject; the others go on."""
 
@@ -121,6 +103,7 @@ class Doctor:
             "Time zones": self._time_zones,
             "Key": self._key,
             "Job processes": self._cage,
+            "Commands": lambda: check_commands(self._services.settings),
             "Audit trail": self._audit,
             "Templates": self._templates,
             "Nodes": self._nodes,

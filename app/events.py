@@ -114,7 +114,9 @@ EVENTS: dict[str, str] = {
     "service.stale": "A service that registers jobs has been silent for longer than its time to live. With its name.",
     "service.not_paused": "A job could not be paused or resumed while its service is silent. With the names of both and the reason.",
     "connection.unexplored": "A connection gave no suggestions for a form. With its name and the type of the error.",
-    "job.calls_unknown": "A template could not say which addresses a job calls. With the template and the type of the error.",
+    "job.calls_unknown": (
+        "A template could not say which addresses a job calls, or which programs it starts. With the template and the type of the error."
+    ),
     "catalogue.broken": "A template could not be loaded, so its jobs cannot run.",
     "catalogue.converted": (
         "The schema of a template is written for an older draft and was converted. With the draft and the number of changes."

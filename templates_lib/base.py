@@ -67,6 +67,22 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Program:
+    """A program of this machine that a run starts: its JSON Pointer from the parameters, and its path."""
+
+    pointer: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What the settings let jobs start: paths of programs, and folders in which these may work. Without programs, jobs start none."""
+
+    programs: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class JobResult:
     """The result of a run: `message` is for people; `data` (JSON values) is for programs and becomes the `result` of the execution."""
 
@@ -123,11 +139,11 @@ class RunContext:
     `now` is when the execution began (aware, UTC). It is the same in each attempt, so that relative dates do not move with a retry; in a
     backfill, it is the due time of the run. `idempotency_key` is the same in each attempt of one execution. `files` is a folder for this
     attempt alone, which is removed after it. `allowed_hosts` are private hosts that outgoing calls may reach, as `host` or `host:port`.
-    `own` describes what belongs to Jobwright itself; the functions that open connections refuse that. `triggered_by` and
-    `triggered_by_user` say what caused the execution, and who. The attempt is stopped after `timeout_seconds`. `route` and `callback` are
-    for templates that call a service (see `JobTemplate.calls_service`): where the call goes, and where the service reports if the template
-    returns Deferred. Each is None if there is none. `correlation_id` ties the run to what caused it, and `traceparent` is its span in a
-    trace (W3C Trace Context), or empty; calls to others carry both (`trace_headers`).
+    `commands` says which programs the run may start. `own` describes what belongs to Jobwright itself; the functions that open connections
+    refuse that. `triggered_by` and `triggered_by_user` say what caused the execution, and who. The attempt is stopped after
+    `timeout_seconds`. `route` and `callback` are for templates that call a service (see `JobTemplate.calls_service`): where the call goes,
+    and where the service reports if the template returns Deferred. Each is None if there is none. `correlation_id` ties the run to what
+    caused it, and `traceparent` is its span in a trace (W3C Trace Context), or empty; calls to others carry both (`trace_headers`).
     """
 
     log: logging.Logger
@@ -137,6 +153,7 @@ class RunContext:
     files: Path
     grants: Mapping[str, ConnectionGrant] = field(default_factory=dict)
     allowed_hosts: tuple[str, ...] = ()
+    commands: Commands = field(default_factory=Commands)
     own: Own = field(default_factory=Own)
     triggered_by: str = ""
     triggered_by_user: str | None = None
@@ -211,6 +228,8 @@ class JobTemplate(ABC):
     calls_service: ClassVar[str] = ""
     #: False for a template whose jobs come from elsewhere: people cannot choose it for a new job.
     listed: ClassVar[bool] = True
+    #: The setting without which the template is off: while it is empty, people cannot choose the template. "" for no such setting.
+    needs_setting: ClassVar[str] = ""
     #: Pure functions that convert parameters of one `version` to the next one, by the older version: `{1: from_1_to_2}`. Sealed secrets
     #: pass through unchanged. Leave a version out if nothing has to be converted; the defaults of the schema are filled in anyway.
     migrations: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
@@ -224,6 +243,10 @@ class JobTemplate(ABC):
 
     def calls(self, params: Mapping[str, Any]) -> Iterable[Call]:  # noqa: ARG002 - for kinds to override
         """Returns the HTTP addresses that a run with `params` calls, so that people are warned of addresses that no run can reach. Pure."""
+        return ()
+
+    def programs(self, params: Mapping[str, Any]) -> Iterable[Program]:  # noqa: ARG002 - for kinds to override
+        """Returns the programs that a run with `params` starts, so that people are warned of programs that no run may start. Pure."""
         return ()
 
     def insist(self, params: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from app.cli.output import echo, json_line
 from app.cli.session import open_registry
 
 if TYPE_CHECKING:
-    from app.doctor import Finding
+    from app.findings import Finding
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
@@ -27,8 +27,9 @@ def doctor(as_json: bool) -> None:
     Checks the database, its indexes, clocks, disks, the key, templates, nodes, connections, jobs, mail and runs. Changes nothing. The exit
     code is 1 if there is a problem.
     """
-    from app.doctor import Doctor, Level  # noqa: PLC0415 - `--help` does without it
+    from app.doctor import Doctor  # noqa: PLC0415 - `--help` does without it
     from app.factory import build_services  # noqa: PLC0415 - the same
+    from app.findings import Level  # noqa: PLC0415 - the same
 
     counts: Counter[str] = Counter()
     with open_registry(existing=True) as (store, settings):

@@ -19,7 +19,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from app.demo.servers import Inbox
+from app.demo.servers import PROGRAM, Inbox
 from app.demo.surprise import must
 from templates_lib.backup.restore import restore
 from templates_lib.webhook_trigger.template import sign
@@ -286,6 +286,16 @@ def _prove_command(shop: Shop, _execution: Execution) -> str:
     return "one command on shop.cleanup"
 
 
+def _program_parameters(_shop: Shop) -> dict[str, Any]:
+    return {"program": PROGRAM, "arguments": ['::result {"parcels": 12, "sender": "$HOME; *"}']}
+
+
+def _prove_program(_shop: Shop, execution: Execution) -> str:
+    result = execution["result"]
+    must((result["exit_code"], result["parcels"], result["sender"]) == (0, 12, "$HOME; *"), f"the program reported {result}")
+    return f"{PROGRAM} ended with 0, and no shell read its argument"
+
+
 def _report_parameters(_shop: Shop) -> dict[str, Any]:
     by_day = [
         {"$group": {"_id": {"$dateToString": {"date": "$at", "format": "%Y-%m-%d"}}, "orders": {"$sum": 1}, "cents": {"$sum": "$cents"}}},
@@ -324,6 +334,7 @@ JOBS = (
     DemoJob("sql_query", "Bookings by day", _sql_parameters, _prove_sql),
     DemoJob("service_call", "Work of the crawler", _service_parameters, _prove_service),
     DemoJob("message_command", "Command to the shop", _command_parameters, _prove_command),
+    DemoJob("command", "Count of parcels", _program_parameters, _prove_program),
     DemoJob("backup", "Backup of the shop", lambda shop: {"connection": SHOP, "store": FILES, "name": "shop", "keep": 7}, _prove_backup),
     DemoJob("report_generation", "Orders of the shop", _report_parameters, _prove_report),
     DemoJob("file_cleanup", "Cleanup of old exports", _file_parameters, _prove_files),

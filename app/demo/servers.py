@@ -25,6 +25,7 @@ from pymongo import MongoClient
 from app.demo.surprise import Surprise, must
 from app.local_mongod import LocalMongod
 
+PROGRAM = "/bin/echo"  # what jobs may start
 PASSWORD = "demo-only-password"  # noqa: S105 - of a service that lives for seconds, on this machine alone
 WAIT_SECONDS = 60.0
 
@@ -165,6 +166,7 @@ def service(folder: Path, uri: str, ports: Sequence[int]) -> Iterator[tuple[str,
         "JOBWRIGHT_ADMIN_EMAIL": "admin@localhost",
         "JOBWRIGHT_ADMIN_PASSWORD": PASSWORD,
         "JOBWRIGHT_ALLOWED_HOSTS": ",".join(f"127.0.0.1:{port}" for port in ports),
+        "JOBWRIGHT_COMMAND_PROGRAMS": PROGRAM,
         "JOBWRIGHT_LOG_FORMAT": "json",
     }
     command = [sys.executable, "-m", "app.cli"]

@@ -29,11 +29,12 @@ class Run:
     callback: tuple[str, str] | None = None  # the address of its reports, and the token in that address
     traceparent: str = ""  # the span that its calls stand below; empty for that of the attempt
 
-    def start_message(self, *, files: str, own: Own, allowed_hosts: Sequence[str], begin_until: float = math.inf) -> Start:
+    def start_message(self, settings: Settings, *, files: str, own: Own, begin_until: float = math.inf) -> Start:
         """Returns what the template is told.
 
-        `files` is the path of the attempt's own folder, `own` what belongs to Jobwright itself; `allowed_hosts` are private hosts that
-        it may call; the attempt may begin until `begin_until`, in seconds of app.sandbox.kernel.boot_seconds.
+        `settings` name the private hosts that it may call and the programs that it may start. `files` is the path of the attempt's own
+        folder, `own` what belongs to Jobwright itself; the attempt may begin until `begin_until`, in seconds of
+        app.sandbox.kernel.boot_seconds.
         """
         return Start(
             execution_id=self.attempt.execution_id,
@@ -43,7 +44,8 @@ class Run:
             connections=self.connections,
             files=files,
             folders=self.folders(own),
-            allowed_hosts=allowed_hosts,
+            allowed_hosts=settings.allowed_hosts,
+            commands=(settings.command_programs, settings.command_dirs),
             own=(own.database, own.folder),
             dry=self.attempt.dry,
             begin_until=begin_until,

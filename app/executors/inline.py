@@ -140,7 +140,7 @@ class InlineExecutor(Executor):
 
     def _call(self, running: _Running, template: JobTemplate) -> End:
         running.files.mkdir(mode=0o700)
-        start = running.run.start_message(files=str(running.files), own=self._own, allowed_hosts=self._settings.allowed_hosts)
+        start = running.run.start_message(self._settings, files=str(running.files), own=self._own)
         logger = logging.Logger("job", logging.INFO)  # not in the tree of loggers: it is this attempt's alone
         logger.addHandler(LogHandler(partial(self._pass_on_log, running)))
         progress = ProgressReport(partial(self._pass_on_progress, running))

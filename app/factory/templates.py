@@ -49,7 +49,7 @@ class Materials:
 def build_materials(ground: Ground, catalogue: Catalogue | None) -> Materials:
     """Build the stage, with the templates of this machine where no catalogue is given."""
     settings, stores, audit, clock, database = ground.settings, ground.stores, ground.audit, ground.clock, ground.store.database
-    catalogue = (catalogue or Catalogue.discover()).over(stores.templates.all, clock.monotonic)
+    catalogue = (catalogue or Catalogue.discover()).over(stores.templates.all, clock.monotonic, is_empty=settings.is_empty)
     vault, own = Vault(ground.keys), Own(database.name, str(settings.data_path))
     connections = Connections(stores.connections, stores.health, vault, audit, clock, own=own, allowed_commands=settings.allowed_commands)
     resting = RestingTemplates(catalogue, stores.dispatch, clock)

@@ -3,9 +3,10 @@ host may be made tomorrow, a connection may answer again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import Any, TypeVar
 
 import httpx
 
@@ -18,7 +19,7 @@ from app.jobs.model import JobDefinition
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import TemplateVersion
 from app.labels import union
-from templates_lib.base import Call
+from templates_lib.base import Call, Program
 from templates_lib.messages import Said, say, say_many
 from templates_lib.net import Addresses, lookup, refused_address
 
@@ -26,6 +27,7 @@ log = get_logger(__name__)
 
 LOOKUP_SECONDS = 2.0  # for all hosts of a request together
 MOST_CALLS = 20  # of a job that are looked at
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +70,7 @@ class Outlook:
         targets = [list(_targets(entry, definition)) if entry else [] for definition, entry in told]
         hosts = lookup({(target.host, target.port) for of_job in targets for target in of_job}, LOOKUP_SECONDS)
         return [
-            tuple(
-                chain(
-                    self._silent(entry, definition),
-                    self._unreached(of_job, hosts),
-                    self._unmailed(definition),
-                    self._unplaced(definition),
-                )
-            )
-            if entry
-            else ()
+            tuple(chain(self._of_parameters(entry, definition), self._unreached(of_job, hosts), self._of_job(definition))) if entry else ()
             for (definition, entry), of_job in zip(told, targets, strict=True)
         ]
 
@@ -91,6 +84,14 @@ class Outlook:
         return self._connections.silence_of(name)
 
     # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _of_parameters(self, entry: TemplateVersion, definition: JobDefinition) -> Iterator[FieldError]:
+        yield from self._silent(entry, definition)
+        yield from self._unlisted(entry, definition)
+
+    def _of_job(self, definition: JobDefinition) -> Iterator[FieldError]:
+        yield from self._unmailed(definition)
+        yield from self._unplaced(definition)
 
     def _silent(self, entry: TemplateVersion, definition: JobDefinition) -> Iterator[FieldError]:
         for pointer, name, _ in Inventory.of(entry.parameters_schema, definition.parameters).connections():
@@ -108,6 +109,15 @@ class Outlook:
                 labels=", ".join(needs),
             )
             yield FieldError("/needs", words)
+
+    def _unlisted(self, entry: TemplateVersion, definition: JobDefinition) -> Iterator[FieldError]:
+        for program in _programs(entry, definition):
+            if program.path not in self._settings.command_programs:
+                words = say(
+                    "{path} is not one of the programs that jobs may start. Runs fail unless JOBWRIGHT_COMMAND_PROGRAMS lists it.",
+                    path=program.path,
+                )
+                yield FieldError(f"/parameters{program.pointer}", words)
 
     def _unmailed(self, definition: JobDefinition) -> Iterator[FieldError]:
         lists = {"on_success": definition.notifications.on_success, "on_failure": definition.notifications.on_failure}
@@ -172,8 +182,17 @@ def _targets(entry: TemplateVersion, definition: JobDefinition) -> Iterator[_Tar
 
 def _calls(entry: TemplateVersion, definition: JobDefinition) -> list[Call]:
     """Returns the calls of a job, as its template lists them; none if the template cannot read the parameters."""
+    return _listed(entry, entry.template.calls, definition)
+
+
+def _programs(entry: TemplateVersion, definition: JobDefinition) -> list[Program]:
+    """Returns the programs that a job starts, likewise."""
+    return _listed(entry, entry.template.programs, definition)
+
+
+def _listed(entry: TemplateVersion, ask: Callable[[Mapping[str, Any]], Iterable[T]], definition: JobDefinition) -> list[T]:
     try:
-        return list(islice(entry.template.calls(definition.parameters), MOST_CALLS))
+        return list(islice(ask(definition.parameters), MOST_CALLS))
     except Exception as error:  # of another package's template, which the parameters need not suit
         log.info("job.calls_unknown", template=entry.type, reason=type(error).__name__)
         return []

@@ -65,6 +65,7 @@ class Catalogue:
     ) -> None:
         self._code = {kind: of_code(template) for kind, template in templates.items()}
         self._code_broken = dict(broken or {})
+        self._off: dict[str, str] = {}  # templates that are off, with the setting that they need
         self.conversions = dict(conversions or {})  # of schemas that were written in an older draft
         self._read_from(rows, monotonic)
 
@@ -89,9 +90,18 @@ class Catalogue:
                 log.exception("catalogue.broken", template=point.name, reason=broken[point.name])
         return cls(templates, broken, conversions=conversions)
 
-    def over(self, rows: Callable[[], Sequence[Document]], monotonic: Callable[[], float]) -> Catalogue:
-        """Returns a catalogue of the same code, with the documents of templates from a database."""
+    def over(
+        self,
+        rows: Callable[[], Sequence[Document]],
+        monotonic: Callable[[], float],
+        *,
+        is_empty: Callable[[str], bool] = lambda variable: False,
+    ) -> Catalogue:
+        """Returns a catalogue of the same code, with the documents of templates from a database. `is_empty` returns whether a setting has
+        no value; a template that needs it is then off."""
         fresh = copy.copy(self)
+        needed = {kind: entry.template.needs_setting for kind, entry in self._code.items() if entry.template.needs_setting}
+        fresh._off = {kind: setting for kind, setting in needed.items() if is_empty(setting)}
         fresh._read_from(rows, monotonic)
         return fresh
 
@@ -162,10 +172,16 @@ class Catalogue:
 
     def closed(self, kind: str) -> str | None:
         """Returns why no new job may be made of the template; None if new jobs are allowed."""
+        if kind in self._off:
+            return say("is switched off here, because the setting {setting} is empty", setting=self._off[kind])
         if not self.standing(kind).enabled:
             return say("is disabled")
         entry = self.find(kind)
         return None if entry is None else _CLOSED.get(entry.state)
+
+    def is_offered(self, entry: TemplateVersion) -> bool:
+        """Returns whether people can choose the template for a new job, or could if it were enabled."""
+        return entry.template.listed and not any(kind in self._off for kind in entry.families)
 
     def refresh(self) -> None:
         """Reads the database again at the next access, because this process has changed a template."""

@@ -128,6 +128,7 @@ class Start(NamedTuple):
     callback: tuple[str, str] | None = None  # the address of its reports, and the token in that address
     correlation_id: str = ""  # of the request that caused it, or the id of the execution
     traceparent: str = ""  # the span that its calls stand below
+    commands: tuple[Sequence[str], Sequence[str]] | None = None  # the programs that it may start, and the folders in which these may work
 
 
 class StopRun(NamedTuple):

@@ -21,6 +21,7 @@ from app.sandbox.protocol import End, Limits, Log, Progress, Start
 from templates_lib.base import (
     CallbackAddress,
     Cancelled,
+    Commands,
     ConnectionGrant,
     Deferred,
     JobResult,
@@ -89,6 +90,7 @@ def call_template(
             files=Path(start.files),
             grants={name: ConnectionGrant(name, kind, settings) for name, (kind, settings) in start.connections.items()},
             allowed_hosts=tuple(start.allowed_hosts),
+            commands=Commands(*map(tuple, start.commands or ())),
             own=Own(*start.own),
             triggered_by=start.triggered_by,
             triggered_by_user=start.triggered_by_user,

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,17 @@ from app.config import Settings
 from app.connections.health_store import HealthStore
 from app.connections.probes import Probes
 from app.connections.store import CONNECTION
-from app.doctor import Doctor, Finding, Level
+from app.doctor import Doctor
 from app.doctor import _tz_version as system_tz_version
 from app.factory import Store, build_services
+from app.findings import Finding, Level
+from app.jobs.commands import check_commands, job_account
 from app.jobs.shape import JOB
 from app.scheduling.node_store import Heartbeat, NodeStore
 from app.services import Services
 from app.shapes import DAMAGED, Object, make_readable
 from migrations_scripts.m0001_registry import INDEXES
+from templates_lib.command.programs import Account
 from tests.support import Service
 
 ROOMY = type(shutil.disk_usage("/"))(total=100 << 30, used=50 << 30, free=50 << 30)
@@ -88,6 +92,7 @@ def test_a_healthy_house_is_said_to_be_one(healthy: Services, store: Store) -> N
         "Time zones",
         "Key",
         "Job processes",
+        "Commands",
         "Audit trail",
         "Templates",
         "Nodes",
@@ -271,3 +276,29 @@ def test_the_command_says_it_for_people_and_for_programs(mongod: str, database_n
     finally:
         service.stop()
         store.client.drop_database(database_name)
+
+
+def test_programs_that_no_run_can_start_and_those_that_run_anything(settings: Settings, tmp_path: Path) -> None:
+    script = tmp_path / "open"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o777)
+    programs, folders = ("/bin/echo", "/bin/sh", "/no/such", str(script)), ("/", "/no/such")
+    found = list(check_commands(replace(settings, command_programs=programs, command_dirs=folders)))
+    assert [finding.level for finding in found] == [Level.PROBLEM, Level.PROBLEM, Level.PROBLEM, Level.WARNING]
+    assert "/no/such does not exist" in found[0].text
+    assert f"{script} is refused" in found[1].text
+    assert "the folder /no/such" in found[2].text
+    assert found[3].text.startswith("/bin/sh: ")
+    [fine] = check_commands(replace(settings, command_programs=("/bin/echo",)))
+    assert (fine.level, fine.text) == (Level.OK, "jobs may start 1 program")
+
+
+def test_programs_are_looked_at_as_the_user_of_the_jobs(settings: Settings, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    script = tmp_path / "mine"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    assert [finding.level for finding in check_commands(replace(settings, command_programs=(str(script),), job_user="nobody"))] == [
+        Level.OK
+    ]
+    assert job_account(replace(settings, job_user="no-such-user")) == Account.own()

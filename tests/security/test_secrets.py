@@ -13,9 +13,10 @@ from app.accounts.signin import Visitor
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
-from app.doctor import Doctor, Level
+from app.doctor import Doctor
 from app.errors import ApprovalNeeded, StartError
 from app.factory import Store, build_services
+from app.findings import Level
 from app.jobtemplates.catalogue import Catalogue
 from app.mongo import Document
 from app.sandbox import kernel

@@ -104,6 +104,10 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
             return [(entry.type, entry.name) for entry in services().catalogue]
         case "jobs":
             return services().directory.names(actor(), limit=MOST_OFFERED)
+        case "programs":
+            return services().settings.command_programs
+        case "command_folders":
+            return services().settings.command_dirs
         case "tags":
             return services().directory.facets(actor()).tags
         case "labels":

@@ -78,7 +78,8 @@ def find() -> str:
         page = services().directory.page(actor(), JobFilter(search=named), limit=MOST_JOBS)
         jobs = [PaletteLine(say("Job"), job.definition.name, f"/jobs/{job.id}", "list") for job in page.items]
         rows += [*_actions(page.items[:MOST_ACTED_ON]), *jobs] if asks else [*jobs, *_actions(page.items[:MOST_ACTED_ON])]
-        kinds = [entry for entry in services().catalogue if entry.template.listed and _holds(entry.name, words)][:MOST_OTHERS]
+        catalogue = services().catalogue
+        kinds = [entry for entry in catalogue if catalogue.is_offered(entry) and _holds(entry.name, words)][:MOST_OTHERS]
         rows += [PaletteLine(say("New job"), entry.name, f"/jobs/new?template={entry.type}", entry.icon) for entry in kinds]
         if views := [view for view in preference().views if _holds(view.name, words)]:
             rows += [PaletteLine(say("View"), view.name, f"/jobs?{view.query}", "star") for view in views[:MOST_OTHERS]]

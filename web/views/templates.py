@@ -41,7 +41,7 @@ def gallery() -> str:
     """What a job can do, by category; narrowed by words and risk."""
     require(actor(), May.SEE_TEMPLATES)
     catalogue, words, risk = services().catalogue, request.args.get("q", "").strip()[:100], request.args.get("risk", "")
-    entries = [entry for entry in catalogue if entry.template.listed and _matches(entry, words.lower().split(), risk)]
+    entries = [entry for entry in catalogue if catalogue.is_offered(entry) and _matches(entry, words.lower().split(), risk)]
     by_category: dict[str, list[TemplateVersion]] = {}
     for entry in entries:
         by_category.setdefault(entry.category, []).append(entry)

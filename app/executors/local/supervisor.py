@@ -132,9 +132,9 @@ class Supervisor:
         self._worker_of[attempt.execution_id] = worker
         worker.queue_message(
             run.start_message(
+                self._settings,
                 files=str(worker.files),
                 own=self._own,
-                allowed_hosts=self._settings.allowed_hosts,
                 begin_until=self._begin_until(),
             )
         )

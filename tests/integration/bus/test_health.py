@@ -9,8 +9,9 @@ import pytest
 from flask import Flask
 
 from app.config import Settings
-from app.doctor import Doctor, Finding, Level
+from app.doctor import Doctor
 from app.factory import Store, build_services, create_api
+from app.findings import Finding, Level
 from app.integrations.nats.bus import Bus
 from app.services import Services
 from tests.builders.bus import owe_events

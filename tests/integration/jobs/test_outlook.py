@@ -12,8 +12,9 @@ from flask.testing import FlaskClient
 
 from app.audit.model import Actor
 from app.config import Settings
-from app.doctor import Doctor, Level
+from app.doctor import Doctor
 from app.factory import Store, build_services
+from app.findings import Level
 from app.jobtemplates.catalogue import Catalogue
 from app.services import Services
 from templates_lib import net

@@ -435,13 +435,6 @@ class Settings:
         "Seconds that running attempts have to finish when the service stops. After that they return to the queue.",
         **_positive(),
     )
-    stop_delay_seconds: float = _var(
-        "JOBWRIGHT_STOP_DELAY_SECONDS",
-        "float",
-        0.0,
-        "Seconds in which a web server that is to stop still serves requests while `/ready` answers 503, so that proxies send no more",
-        **_at_least(0, 300),
-    )
     max_timeout_seconds: int = _var(
         "JOBWRIGHT_MAX_TIMEOUT_SECONDS", "int", 86400, "Longest timeout that a job may set, in seconds", **_at_least(1)
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import select
 import signal
 import socket
 import threading
@@ -85,9 +84,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
             greeting.say(services, server.address, store)
         signals.wait()
         log.info("service.draining", seconds=settings.drain_seconds)
-        services.stopping.set()
         if server is not None:
-            signals.wait_at_most(settings.stop_delay_seconds)
             server.stop()
         if node is not None:
             signals.on_second(node.hurry)
@@ -212,10 +209,6 @@ class _Signals:
 
     def wait(self) -> None:
         os.read(self._read, 1)
-
-    def wait_at_most(self, seconds: float) -> None:
-        """Waits for the next signal, for a time. The signal stays for `on_second`."""
-        select.select([self._read], [], [], seconds)
 
     def on_second(self, call: Callable[[], None]) -> None:
         def listen() -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from threading import Event
+from dataclasses import dataclass
 
 from app.accounts.auditors import Auditors
 from app.accounts.preferences import Preferences
@@ -77,7 +76,7 @@ PAGE_ERRORS = "jobwright.page_errors"
 class Services:
     """One object a process. `gathered` says of a job which of those that it depends on have ended so far, with the executions. `ping`
     raises where the database does not answer; `engine_age` is None without an engine, and `bus` without one in this process. `unpublished`
-    says how many records have events that the bus does not have yet. `stopping` is set as soon as this process is asked to end."""
+    says how many records have events that the bus does not have yet."""
 
     settings: Settings
     clock: Clock
@@ -144,4 +143,3 @@ class Services:
     engine_age: Callable[[], float | None] = lambda: None
     bus: Callable[[], BusState | None] = lambda: None
     unpublished: Callable[[], int] = lambda: 0
-    stopping: Event = field(default_factory=Event)

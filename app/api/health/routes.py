@@ -66,9 +66,9 @@ def get_liveness() -> dict[str, Any]:
 @blueprint.response(200, ReadyOut)
 @blueprint.alt_response(503, schema=ReadyOut, description="The process cannot do its work")
 def get_readiness() -> tuple[dict[str, Any], int]:
-    """Read whether the process can do its work: it is not stopping, the database answers, and its engine, if any, looks for work"""
+    """Read whether the process can do its work: the database answers, and the engine, if it runs in this process, looks for work"""
     answers, engine = _database_answers(), _engine()
-    works = answers and engine["status"] != "stalled" and not services().stopping.is_set()
+    works = answers and engine["status"] != "stalled"
     body = {"status": "ready" if works else "not ready", "database": _status(answers), "engine": engine["status"]}
     return body, 200 if works else 503
 

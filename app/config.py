@@ -435,6 +435,14 @@ class Settings:
         "Seconds that running attempts have to finish when the service stops. After that they return to the queue.",
         **_positive(),
     )
+    drain_notice_seconds: float = _var(
+        "JOBWRIGHT_DRAIN_NOTICE_SECONDS",
+        "float",
+        0.0,
+        "Seconds between the beginning of a stop, when `/ready` answers 503, and the closing of connections, so that a load balancer sends "
+        "requests elsewhere first",
+        **_at_least(0, 600),
+    )
     max_timeout_seconds: int = _var(
         "JOBWRIGHT_MAX_TIMEOUT_SECONDS", "int", 86400, "Longest timeout that a job may set, in seconds", **_at_least(1)
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import bson
+import pymongo
 from bson import DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.binary import Binary
 from bson.code import Code
@@ -200,6 +201,11 @@ def connect(uri: str) -> MongoClient[Document]:
         )
     except ValueError as error:  # a wrong port or option in the address
         raise ConfigurationError(str(error)) from error
+
+
+def answering_within(seconds: float) -> AbstractContextManager[object]:
+    """All that is asked of the database within the context fails if it takes longer than so many seconds together."""
+    return pymongo.timeout(seconds)
 
 
 def open_database(client: MongoClient[Document], name: str) -> Database[Document]:

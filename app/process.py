@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -64,7 +66,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
     try:
         store = open_store(settings)
         require_migrated(store) if settings.migrate == "never" else migrate(store)
-        services = build_services(settings, store)
+        services = replace(build_services(settings, store), role=role)
         greeting.keep_password(_first_admin(services))
         services.settings_trail.record(f"{socket.gethostname()} {role}", *settings.chosen())
         node = build_node(settings, store, services, executor) if executor is not None else None
@@ -84,7 +86,9 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
             greeting.say(services, server.address, store)
         signals.wait()
         log.info("service.draining", seconds=settings.drain_seconds)
+        services.leaving.begin()
         if server is not None:
+            signals.wait(settings.drain_notice_seconds)
             server.stop()
         if node is not None:
             signals.on_second(node.hurry)
@@ -207,8 +211,10 @@ class _Signals:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
 
-    def wait(self) -> None:
-        os.read(self._read, 1)
+    def wait(self, seconds: float | None = None) -> None:
+        """Waits for a signal; with `seconds`, for at most so long."""
+        if seconds is None or select.select([self._read], [], [], seconds)[0]:
+            os.read(self._read, 1)
 
     def on_second(self, call: Callable[[], None]) -> None:
         def listen() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.accounts.auditors import Auditors
 from app.accounts.preferences import Preferences
@@ -53,6 +53,7 @@ from app.jobtemplates.service import Templates
 from app.jobtemplates.sharing import Sharing
 from app.keys import KeyRing
 from app.metrics.service import Metrics
+from app.node.state import NodeState
 from app.outbox.event_store import Events
 from app.samples.service import Samples
 from app.scheduling.backfill import Backfills
@@ -64,7 +65,7 @@ from app.scheduling.node_control import NodeControl
 from app.scheduling.node_record import NodeSeen
 from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
-from app.signals import Signal
+from app.signals import Leaving, Signal
 
 SESSION_SECRET = "s"  # where the cookie of a session has its secret  # noqa: S105
 # Names in Flask's `app.extensions`: the services, and the function that answers errors of pages.
@@ -74,9 +75,13 @@ PAGE_ERRORS = "jobwright.page_errors"
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """One object a process. `gathered` says of a job which of those that it depends on have ended so far, with the executions. `ping`
-    raises where the database does not answer; `engine_age` is None without an engine, and `bus` without one in this process. `unpublished`
-    says how many records have events that the bus does not have yet."""
+    """One object a process.
+
+    `gathered` says of a job which of those that it depends on have ended so far, with the executions. `ping` raises where the database does
+    not answer; `migrated` says whether it has all migrations that this program knows. `role` is that of the process, `leaving` says that it
+    stops, and `node` how its node is: None without one. `engine_age` is None without an engine, and `bus` without one in this process.
+    `unpublished` says how many records have events that the bus does not have yet.
+    """
 
     settings: Settings
     clock: Clock
@@ -140,6 +145,10 @@ class Services:
     command_connection: CommandConnection
     keys: KeyRing
     ping: Callable[[], None]
+    migrated: Callable[[], bool]
+    role: str = "web"
+    leaving: Leaving = field(default_factory=Leaving)
+    node: Callable[[], NodeState | None] = lambda: None
     engine_age: Callable[[], float | None] = lambda: None
     bus: Callable[[], BusState | None] = lambda: None
     unpublished: Callable[[], int] = lambda: 0

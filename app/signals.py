@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 
@@ -19,3 +20,18 @@ class Signal:
         """Call all listeners."""
         for listener in self._listeners:
             listener()
+
+
+class Leaving:
+    """Says that the process stops, from the beginning of its drain on."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def begin(self) -> None:
+        """The process stops."""
+        self._event.set()
+
+    def has_begun(self) -> bool:
+        """Returns whether the process stops."""
+        return self._event.is_set()

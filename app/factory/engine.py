@@ -123,7 +123,7 @@ def _running(
 def with_engine(services: Services, node: Node) -> Services:
     """The services of a process that also runs the engine."""
     bus = node.planning.parts.bus if node.planning is not None else None
-    return replace(services, engine_age=node.tick_age, bus=bus.state if bus is not None else services.bus)
+    return replace(services, engine_age=node.tick_age, node=node.state, bus=bus.state if bus is not None else services.bus)
 
 
 def _claimer(settings: Settings, name: str) -> Claimer:

@@ -19,6 +19,7 @@ from app.factory.metrics import build_metrics
 from app.factory.people import People, build_people
 from app.factory.templates import Materials, build_materials
 from app.jobtemplates.catalogue import Catalogue
+from app.migrations import Migrator
 from app.mongo import store_errors
 from app.samples.service import JobWork, Past, Samples
 from app.services import Services
@@ -52,6 +53,12 @@ def _services(
         with store_errors():
             ground.store.client.admin.command("ping")
 
+    migrator = Migrator(ground.store.database, ground.clock)
+
+    def migrated() -> bool:
+        with store_errors():
+            return not migrator.pending()
+
     return Services(
         settings=ground.settings,
         clock=ground.clock,
@@ -61,6 +68,7 @@ def _services(
         queued=ground.queued,
         owed=ground.owed,
         ping=ping,
+        migrated=migrated,
         nodes=ground.stores.nodes.all,
         unpublished=ground.stores.unpublished,
         gathered=ground.stores.gatherings.arrived,

@@ -54,9 +54,10 @@ class Engine:
 
 class Duty(ABC):
     """One of the things that a node does. The node calls each method once, in the order in which they stand here, and `wake` at any time.
-    `kept_ticks` are the names of the ticks that a drain needs to the end."""
+    `kept_ticks` are the names of the ticks that a drain needs to the end, and `vital_ticks` of those without which it does nothing."""
 
     kept_ticks: ClassVar[frozenset[str]] = frozenset()
+    vital_ticks: ClassVar[frozenset[str]]
 
     @abstractmethod
     def start(self) -> None:

@@ -14,6 +14,7 @@ from app.node.listening import ClockWatch
 from app.node.loops import Loop
 from app.node.planning import Planning, PlanningParts
 from app.node.running import Running, RunningParts
+from app.node.state import NodeState
 from app.node.ticks import Ticks
 from app.scheduling.bus_state import BusState
 from app.scheduling.node_store import NodeRole, NodeStore
@@ -86,6 +87,17 @@ class Node:
     def tick_age(self) -> float:
         """Seconds since its most important tick last finished, which is the dispatcher's where it plans; a stalled or failing one grows."""
         return self.planning.age() if self.planning is not None else max((duty.age() for duty in self._duties), default=0.0)
+
+    def state(self) -> NodeState:
+        """Returns how the node is, for probes. It does not look at the database."""
+        running = self.running
+        return NodeState(
+            role=(NodeRole.SCHEDULER if self.planning is not None else NodeRole.WORKER).value,
+            tick_age_seconds=self.tick_age(),
+            turn_age_seconds=self._ticks.longest_silence(frozenset().union(*(duty.vital_ticks for duty in self._duties))),
+            permit=running.permit() if running is not None else None,
+            drains=running is not None and running.parts.runner.asked_to_drain,
+        )
 
     def drain(self, grace_seconds: float) -> None:
         """Stop, losing nothing.

@@ -55,6 +55,8 @@ class PlanningParts:
 class Planning(Duty):
     """Plans. Any number of nodes may plan on one database."""
 
+    vital_ticks = frozenset({"dispatch"})
+
     def __init__(self, parts: PlanningParts, engine: Engine) -> None:
         self.parts, self._engine = parts, engine
         self._carrying = [Carrying(carrier, engine.ticks) for carrier in parts.carriers]

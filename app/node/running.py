@@ -41,6 +41,7 @@ class Running(Duty):
     """Runs. `on_permitted` is called when this node may start runs again, or for the first time."""
 
     kept_ticks = frozenset({"leases", "cancels"})
+    vital_ticks = frozenset({"claim", "leases"})
 
     def __init__(self, parts: RunningParts, engine: Engine, *, on_permitted: Callable[[], None]) -> None:
         self.parts, self._engine = parts, engine
@@ -97,6 +98,12 @@ class Running(Duty):
 
     def age(self) -> float:
         return self._engine.clock.monotonic() - self._kept_at
+
+    def permit(self) -> str:
+        """Returns whether runs may be started: `holds`, `maintenance`, or `none` where the permit could not be renewed."""
+        if self.parts.runner.permit.holds:
+            return "holds"
+        return "maintenance" if self._permits.rests else "none"
 
     def hurry(self) -> None:
         """Hands back now what still runs."""

@@ -6,6 +6,7 @@ APScheduler keeps its own jobs, the ticks, in memory; the truth about time and c
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -25,7 +26,7 @@ SOON_SECONDS = 0.01
 class ClaimExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no types
     """APScheduler's extension point: a submission means "look at the queue", and one thread answers it by claiming batches."""
 
-    def __init__(self, claim: Callable[[], int]) -> None:
+    def __init__(self, claim: Callable[[], object]) -> None:
         super().__init__()
         self._claim, self._woken = claim, threading.Event()
         self._closing = False
@@ -46,7 +47,7 @@ class ClaimExecutor(BaseExecutor):  # type: ignore[misc]  # APScheduler has no t
             self._woken.clear()
             if self._closing:
                 return
-            guarded("claim", self._claim)
+            self._claim()
 
     def shutdown(self, wait: bool = True) -> None:
         self._closing = True
@@ -63,26 +64,39 @@ class Ticks:
 
     def __init__(self, on_away: Callable[[], None]) -> None:
         self._on_away = on_away
+        self._ended_at: dict[str, float] = {}
         self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(THREADS)})
         self._claims: ClaimExecutor | None = None
 
     def claim_every(self, seconds: float, claim: Callable[[], int]) -> None:
         """Claim at this interval, and whenever `wake` is called."""
-        self._claims = ClaimExecutor(claim)
+        self._claims = ClaimExecutor(lambda: self._turn("claim", claim))
+        self._ended_at["claim"] = time.monotonic()
         self._scheduler.add_executor(self._claims, alias="claims")
-        self._add("claim", seconds, lambda: None, executor="claims")
+        self._add("claim at intervals", seconds, lambda: None, executor="claims")
 
     def every(self, name: str, seconds: float, work: Callable[[], Any], *, first_after: float = SOON_SECONDS) -> None:
         """Do `work` at this interval; for the first time `first_after` seconds from now."""
+        self._ended_at[name] = time.monotonic()
         self._add(name, seconds, work, first_after=first_after)
+
+    def longest_silence(self, names: Collection[str]) -> float:
+        """Returns for how many seconds one of these ticks has not come to its end, well or not: that of the longest such time. A tick that
+        hangs grows; one that fails does not."""
+        now = time.monotonic()
+        return max((now - self._ended_at[name] for name in names if name in self._ended_at), default=0.0)
+
+    def _turn(self, name: str, work: Callable[[], Any]) -> None:
+        guarded(name, work, self._on_away)
+        self._ended_at[name] = time.monotonic()
 
     def _add(
         self, name: str, seconds: float, work: Callable[[], Any], *, executor: str = "default", first_after: float = SOON_SECONDS
     ) -> None:
         self._scheduler.add_job(
-            guarded,
+            self._turn,
             "interval",
-            args=(name, work, self._on_away),
+            args=(name, work),
             id=name,
             seconds=seconds,
             executor=executor,

@@ -50,6 +50,11 @@ class PermitKeeper:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="permits", daemon=True)
 
+    @property
+    def rests(self) -> bool:
+        """Whether maintenance keeps the node from starting runs."""
+        return self._rests_for is not None
+
     def start(self) -> None:
         """Starts the turns. No run starts before the first permit."""
         self._permit.revoke()

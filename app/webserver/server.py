@@ -30,6 +30,8 @@ CHECK_SECONDS = 0.5  # from one look at the clients' deadlines to the next
 ROOM_SHARE = 20  # one of so many connections is closed when there are too many
 DRAIN_SECONDS = 5.0
 PROBE_THREADS, PROBE_CONNECTIONS, MOST_PROBE_BYTES = 4, 64, 1000  # of the port for health and metrics
+# Probes have a thread each: however long all other requests wait for a database, a process that works says so.
+PROBES = ("/live", "/ready")
 FEW_TURNS = 10  # of the loop: what has been accepted or aborted reaches its connection
 
 
@@ -76,6 +78,7 @@ class Server:
         self.application, self.limits, self.draining = application, limits, False
         self._listener, self._connections = listener, set[Connection]()
         self._workers = Workers(threads)
+        self._lanes = {path: Workers(1) for path in PROBES}
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_log_broken)
         self.now, self._begun = self._loop.time, threading.Event()
@@ -91,12 +94,13 @@ class Server:
         asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._workers.stop()
+        for workers in (self._workers, *self._lanes.values()):
+            workers.stop()
 
     # -- for connections ------------------------------------------------------------------------------------------
 
-    def submit(self, call: Callable[[], None]) -> None:
-        self._workers.submit(call)
+    def submit(self, call: Callable[[], None], path: str = "") -> None:
+        self._lanes.get(path, self._workers).submit(call)
 
     def call_soon_threadsafe(self, call: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and so has every connection

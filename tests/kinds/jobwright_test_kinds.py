@@ -96,6 +96,10 @@ class Misbehave(JobTemplate):
             time.sleep(0.05)
         return JobResult("counted")
 
+    def _spin(self, params: Any, ctx: RunContext) -> Any:
+        while True:
+            pass
+
     def _talk(self, params: Any, ctx: RunContext) -> Any:
         print("to stdout")
         print("to stderr", file=sys.stderr)

@@ -14,14 +14,27 @@ BUS = {
 ENGINE = {"description": "healthy, stalled, or `not here` where the engine runs in another process"}
 
 
+ROLE = {"description": "serve, web, scheduler or worker"}
+DRAINING = {"description": "true from the beginning of a stop on: a load balancer sends nothing more"}
+PERMIT = {
+    "description": "Of a process that runs jobs. `holds`: it may start runs. `maintenance`: nothing starts anywhere. `none`: it could not "
+    "renew its permit"
+}
+
+
 class LiveOut(AnswerSchema):
-    status = ma.String(required=True, metadata={"description": "alive"})
+    status = ma.String(required=True, metadata={"description": "alive or frozen"})
+    turn_age_seconds = ma.Float(metadata={"description": "Seconds since the frozen tick last ended; only if it is frozen"})
 
 
 class ReadyOut(AnswerSchema):
     status = ma.String(required=True, metadata={"description": "ready or not ready"})
-    database = ma.String(required=True, metadata=HEALTH)
+    role = ma.String(required=True, metadata=ROLE)
+    database = ma.String(required=True, metadata={"description": "healthy, unhealthy, or `not asked` during a stop"})
+    migrations = ma.String(metadata={"description": "applied or pending; missing while the database does not answer"})
     engine = ma.String(required=True, metadata=ENGINE)
+    permit = ma.String(metadata=PERMIT)
+    draining = ma.Boolean(required=True, metadata=DRAINING)
 
 
 class ServiceHealthOut(AnswerSchema):
@@ -37,7 +50,11 @@ class DatabaseHealthOut(AnswerSchema):
 
 class EngineHealthOut(AnswerSchema):
     status = ma.String(required=True, metadata=ENGINE)
+    role = ma.String(metadata={"description": "scheduler (it plans) or worker (it only runs)"})
     tick_age_seconds = ma.Float(metadata={"description": "Seconds since the engine last looked for work"})
+    drains = ma.Boolean(metadata={"description": "A person has asked the node to drain"})
+    permit = ma.String(metadata=PERMIT)
+    hears = ma.Boolean(metadata={"description": "Messages of the broker reach the process; missing if it has none"})
 
 
 class BusHealthOut(AnswerSchema):
@@ -67,6 +84,8 @@ class TemplatesHealthOut(AnswerSchema):
 
 class HealthDetailsOut(AnswerSchema):
     status = ma.String(required=True, metadata=HEALTH)
+    role = ma.String(required=True, metadata=ROLE)
+    draining = ma.Boolean(required=True, metadata=DRAINING)
     dependencies = ma.Nested(DependenciesHealthOut, required=True)
     connections = ma.Nested(
         ConnectionsHealthOut,

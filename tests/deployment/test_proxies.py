@@ -83,7 +83,7 @@ def servers(mongod: str, database_name: str, tmp_path: Path) -> Iterator[list[Se
         "JOBWRIGHT_PROXY_HOPS": "1",
         "JOBWRIGHT_PUBLIC_URL": f"https://{HOST}",
         "JOBWRIGHT_STRANGER_RATE": "100000",
-        "JOBWRIGHT_STOP_DELAY_SECONDS": "4",
+        "JOBWRIGHT_DRAIN_NOTICE_SECONDS": "4",
     }
     made = [
         Service("web", uri=mongod, database=database_name, data_dir=tmp_path / str(port), PORT=str(port), warm=True, **settings)

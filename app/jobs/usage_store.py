@@ -86,8 +86,8 @@ class UsageStore:
 
     def schedule_types(self, ids: Collection[str]) -> dict[str, str]:
         """Returns the type of schedule of each of these jobs, deleted ones included, by id."""
-        rows = self._jobs.find({"_id": {"$in": list(ids)}}, {"schedule.type": 1}) if ids else ()
-        return {row["_id"]: str((row.get("schedule") or {}).get("type")) for row in rows}
+        rows = self._jobs.aggregate([{"$match": {"_id": {"$in": list(ids)}}}, {"$project": {"type": "$schedule.type"}}]) if ids else ()
+        return {row["_id"]: str(row.get("type")) for row in rows}
 
     def counts_by_schedule(self) -> dict[tuple[str, str], int]:
         """Returns how many jobs have which type of schedule and are `enabled`, `disabled`, `paused` or `broken`, by (type, state)."""

@@ -113,6 +113,16 @@ def test_what_ended_before_the_first_count_is_not_counted(counting: Counting) ->
     assert counting.counted() == 0
 
 
+def test_what_is_read_of_an_end(counting: Counting) -> None:
+    lost = {"number": 1, "started_at": START, "status": "failed", "reason": "lost_worker", "error": None}
+    good = {"number": 2, "started_at": START, "status": "success", "error": None}
+    row = new_execution(JOB, now=START, status=Status.SUCCESS, execution_id="e", scheduled_for=START - timedelta(seconds=4)).as_document()
+    counting.database["job_executions"].insert_one({**row, "attempts": [lost, good], "started_at": START, "duration_seconds": 7.5})
+    (end,) = MeasuredStore(counting.database).ended(START - EVERY, START)
+    assert (end.job_id, end.template, end.status, end.due_times) == (JOB.id, "noop", "success", 1)
+    assert (end.attempts, end.lost, end.seconds, end.delay) == (2, 1, 7.5, 4.0)
+
+
 def test_the_time_is_that_of_the_database(counting: Counting) -> None:
     before = datetime.now(UTC) - timedelta(seconds=5)
     assert before < counting.totals.database_time() < before + timedelta(minutes=1)

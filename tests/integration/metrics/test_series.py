@@ -117,3 +117,5 @@ def test_the_highest_priorities_have_metrics_of_their_own(store: Store) -> None:
     assert [(run.job_name, run.status) for run in usage.last_runs(2)] == [("high", "failed"), ("usual", None)]
     assert [run.job_name for run in usage.last_runs(9, tag="shop")] == ["usual", "low"]
     assert usage.count_failing() == 1
+    assert usage.schedule_types(["id-low", "id-off", "id-gone"]) == {"id-low": "interval", "id-off": "interval"}
+    assert usage.schedule_types([]) == {}

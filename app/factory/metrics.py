@@ -9,11 +9,11 @@ from app.config import MOST_MEASURED_JOBS
 from app.factory.ground import Ground
 from app.factory.handlers import end_handlers, event_handlers
 from app.metrics.access import MetricsAccess
+from app.metrics.chosen import ChosenJobs
 from app.metrics.counting import EndCounter
 from app.metrics.ends import values_of
 from app.metrics.service import Metrics, Values
 from app.metrics.state import (
-    chosen_job_values,
     connection_values,
     job_values,
     maintenance_values,
@@ -51,7 +51,7 @@ def build_metrics(ground: Ground) -> Metrics:
         parts={
             "queue": queue,
             "jobs": jobs,
-            "chosen jobs": lambda: _chosen(settings, stores),
+            **({"chosen jobs": _chosen(settings.metrics_jobs, stores, clock).read} if settings.metrics_jobs else {}),
             "totals": totals,
             "nodes": lambda: node_values(stores.nodes.all(), clock.now()),
             "connections": lambda: connection_values(stores.health.all().values()),
@@ -68,12 +68,10 @@ def build_end_counter(stores: Stores, clock: Clock) -> EndCounter:
     return EndCounter(ends=stores.measured, totals=stores.totals, types=types, now=now, clock=clock)
 
 
-def _chosen(settings: Settings, stores: Stores) -> Values:
-    if not settings.metrics_jobs:
-        return {}
-    how, what = settings.metrics_jobs
+def _chosen(chosen: tuple[str, str], stores: Stores, clock: Clock) -> ChosenJobs:
+    how, what = chosen
     limit, tag = (int(what), None) if how == "top" else (MOST_MEASURED_JOBS, what)
-    return chosen_job_values(stores.usage.last_runs(limit, tag=tag))
+    return ChosenJobs(choose=lambda: stores.usage.highest_ids(limit, tag=tag), last_runs=stores.usage.last_runs, clock=clock)
 
 
 def _outboxes(settings: Settings, stores: Stores) -> Iterator[tuple[str, OutboxStore[Any]]]:

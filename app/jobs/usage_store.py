@@ -109,13 +109,19 @@ class UsageStore:
         """Returns how many jobs were ever created; a deleted one stays in the collection."""
         return self._jobs.estimated_document_count(maxTimeMS=QUERY_TIME_MS)
 
-    def last_runs(self, limit: int, *, tag: str | None = None) -> list[LastRun]:
-        """Returns the last runs of the jobs that are switched on: those of the highest priority first, and the oldest jobs of these; of all
-        jobs, or of those with a tag."""
+    def highest_ids(self, limit: int, *, tag: str | None = None) -> list[str]:
+        """Returns the ids of jobs that are switched on: those of the highest priority first, and the oldest jobs of these; of all jobs, or
+        of those with a tag. This reads all of them."""
         where: Document = {"retired": False, "enabled": True, **({} if tag is None else {"tags": tag})}
-        rows = self._jobs.find(where, {"name": 1, "last_status": 1, "last_run_at": 1}).max_time_ms(QUERY_TIME_MS)
-        order = [("priority", -1), ("created_at", 1), ("_id", 1)]
-        return [LastRun(row["name"], row.get("last_status"), row.get("last_run_at")) for row in rows.sort(order).limit(limit)]
+        order = {"priority": -1, "created_at": 1, "_id": 1}
+        stages: list[Document] = [{"$match": where}, {"$project": dict.fromkeys(order, 1)}, {"$sort": order}, {"$limit": limit}]
+        return [row["_id"] for row in self._jobs.aggregate(stages, maxTimeMS=QUERY_TIME_MS)]
+
+    def last_runs(self, ids: Collection[str]) -> list[LastRun]:
+        """Returns the last runs of those of these jobs that are switched on."""
+        where: Document = {"_id": {"$in": list(ids)}, "retired": False, "enabled": True}
+        rows = self._jobs.find(where, {"name": 1, "last_status": 1, "last_run_at": 1}, hint="_id_").max_time_ms(QUERY_TIME_MS)
+        return [LastRun(row["name"], row.get("last_status"), row.get("last_run_at")) for row in rows]
 
     # -- mails and zones ------------------------------------------------------------------------------------------
 

@@ -8,11 +8,9 @@ from datetime import datetime
 
 from app.connections.health_store import Health
 from app.execution.measured_store import RunningNow, Waiting
-from app.jobs.records import LastRun
 from app.measures import Labels
 from app.metrics.service import Values
 from app.outbox.store import OutboxStore
-from app.queue.model import FAILURES
 from app.scheduling.node_store import NodeRole, NodeSeen
 from app.triggers import TRIGGERS
 
@@ -43,15 +41,6 @@ def job_values(by_schedule: Mapping[tuple[str, str], int], *, failing: int, crea
         "schedules_total": {labels: float(count) for labels, count in counts.items()},
         "jobwright_jobs_failing": {(): float(failing)},
         "jobwright_jobs_created_total": {(): float(created)},
-    }
-
-
-def chosen_job_values(runs: Iterable[LastRun]) -> Values:
-    """The jobs that have metrics of their own. The newest run decides: a job that failed and then succeeded does not fail."""
-    runs = list(runs)
-    return {
-        "jobwright_job_failing": {(run.job_name,): float(run.status in FAILURES) for run in runs},
-        "jobwright_job_last_run_timestamp_seconds": {(run.job_name,): run.began_at.timestamp() for run in runs if run.began_at},
     }
 
 

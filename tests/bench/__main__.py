@@ -34,6 +34,7 @@ from app.validation import SchemaValidator
 from tests.bench.bus import bus
 from tests.bench.client import client
 from tests.bench.hanging import hanging
+from tests.bench.metrics import metrics
 from tests.bench.pages import pages
 from tests.bench.services import services
 from tests.builders.queue import Queue, new_execution
@@ -70,6 +71,7 @@ def main() -> None:
             form()
             client(row)
             services(uri, Path(folder), row)
+            metrics(uri, Path(folder), row)
             pages(uri, Path(folder), row)
         finally:
             mongod.stop()

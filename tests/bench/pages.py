@@ -75,7 +75,7 @@ def pages(uri: str, folder: Path, row: Callable[..., None], *, jobs: int = JOBS,
         settings = Settings(data_dir=str(folder / "pages"), secret_key=KEY, max_jobs=jobs + 10, max_jobs_per_creator=jobs + 10)
         services = build_services(settings, store)
         began = time.perf_counter()
-        watched = _load(services, store.database, jobs, executions)
+        watched = load_registry(services, store.database, jobs, executions)
         print(f"{jobs:,} jobs and {executions:,} executions loaded in {time.perf_counter() - began:.0f} s")
         browser = _signed_in(create_app(services), services)
         for name, path in _addresses(watched):
@@ -141,7 +141,7 @@ def _measure(
         _get(browser, path)
         spent.append((time.perf_counter() - began) * 1000)
     row(f"page {name}: p95 of {REQUESTS}", quantiles(spent, n=20)[-1], "ms", TARGET_MS, more_is_better=False)
-    print(f"  the first {first:.0f} ms; {len(questions.asked)} questions: {', '.join(_indexes(database, questions.asked))}")
+    print(f"  the first {first:.0f} ms; {len(questions.asked)} questions: {', '.join(indexes_of(database, questions.asked))}")
 
 
 def _get(browser: FlaskClient, path: str) -> None:
@@ -149,7 +149,7 @@ def _get(browser: FlaskClient, path: str) -> None:
         assert answer.status_code == 200, f"{path}: {answer.status_code}"
 
 
-def _indexes(database: Database[Document], asked: list[Document]) -> list[str]:
+def indexes_of(database: Database[Document], asked: list[Document]) -> list[str]:
     """The indexes that the questions are answered from, each with its collection; "all of …" where one reads it whole."""
     found: dict[str, None] = {}
     for command in asked:
@@ -189,7 +189,7 @@ def _signed_in(app: Flask, services: Services) -> FlaskClient:
 # -- what there is ----------------------------------------------------------------------------------------------------
 
 
-def _load(services: Services, database: Database[Document], jobs: int, executions: int) -> Document:
+def load_registry(services: Services, database: Database[Document], jobs: int, executions: int) -> Document:
     """Jobs of a few kinds and many schedules, three months of executions, and one run with a long log; returns that run."""
     chance, now = random.Random(SEED), datetime.now(UTC)
     plain = services.jobs.create(SYSTEM, {"name": "plain", "template_type": "noop"})[0]

@@ -114,8 +114,9 @@ def test_the_highest_priorities_have_metrics_of_their_own(store: Store) -> None:
     ]
     store.database["dynamic_jobs"].insert_many([job_document(job) for job in jobs])
     usage = UsageStore(store.database)
-    assert [(run.job_name, run.status) for run in usage.last_runs(2)] == [("high", "failed"), ("usual", None)]
-    assert [run.job_name for run in usage.last_runs(9, tag="shop")] == ["usual", "low"]
+    assert usage.highest_ids(2) == ["id-high", "id-usual"]
+    assert usage.highest_ids(9, tag="shop") == ["id-usual", "id-low"]
+    assert [(run.job_name, run.status) for run in usage.last_runs(["id-high", "id-off"])] == [("high", "failed")]
     assert usage.count_failing() == 1
     assert usage.schedule_types(["id-low", "id-off", "id-gone"]) == {"id-low": "interval", "id-off": "interval"}
     assert usage.schedule_types([]) == {}

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from app.clock import ManualClock
 from app.jobs.records import LastRun
-from app.metrics.state import chosen_job_values, job_values, node_values
+from app.metrics.chosen import CHOSEN_SECONDS, ChosenJobs
+from app.metrics.state import job_values, node_values
 from app.scheduling.node_store import Drain, NodeSeen
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -57,11 +59,21 @@ def test_a_worker_that_hears_nothing_is_deaf_while_it_is_online() -> None:
 
 
 def test_the_newest_run_of_a_job_decides() -> None:
-    values = chosen_job_values(
-        [LastRun("a", "failed", NOW), LastRun("b", "success", NOW), LastRun("c", None, None), LastRun("d", "timeout", NOW)]
-    )
-    assert values["jobwright_job_failing"] == {("a",): 1, ("b",): 0, ("c",): 0, ("d",): 1}
-    assert ("c",) not in values["jobwright_job_last_run_timestamp_seconds"]
+    clock, chosen = ManualClock(NOW), ["a"]
+    runs = {
+        "a": LastRun("a", "failed", NOW),
+        "b": LastRun("b", "success", NOW),
+        "c": LastRun("c", None, None),
+        "d": LastRun("d", "timeout", NOW),
+    }
+    jobs = ChosenJobs(choose=lambda: list(chosen), last_runs=lambda ids: [runs[name] for name in ids], clock=clock)
+    assert jobs.read()["jobwright_job_failing"] == {("a",): 1}
+    runs["a"] = LastRun("a", "success", NOW)
+    chosen[:] = runs
+    assert jobs.read()["jobwright_job_failing"] == {("a",): 0}
+    clock.advance(CHOSEN_SECONDS)
+    assert jobs.read()["jobwright_job_failing"] == {("a",): 0, ("b",): 0, ("c",): 0, ("d",): 1}
+    assert ("c",) not in jobs.read()["jobwright_job_last_run_timestamp_seconds"]
 
 
 def test_jobs_by_schedule_have_a_zero_where_there_are_none() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 A = ASCENDING
 INDEXES: dict[str, list[IndexModel]] = {
     "job_executions": [
@@ -25,4 +27,4 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    database["job_executions"].drop_index("waiting_by_needs")
+    drop_indexes(database["job_executions"], ["waiting_by_needs"])

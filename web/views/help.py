@@ -28,16 +28,19 @@ SECTIONS = (
 )
 # The titles of topics that are not translated: lists show them in the viewer's language.
 TITLES = (
+    say("Alerts"),
     say("Architecture"),
+    say("Back up and restore an installation"),
     say("Command line"),
     say("Compatibility"),
+    say("Deploy Jobwright"),
     say("Dynamic values"),
     say("Glossary"),
     say("Log events"),
     say("Metrics"),
     say("Monitor an installation"),
-    say("Alerts"),
     say("REST"),
+    say("Replace the key of an installation"),
     say("Secure an installation"),
     say("Service protocol"),
     say("Settings"),

@@ -26,7 +26,7 @@ TIMED := tests/unit/webserver tests/integration/executors tests/integration/node
 REPEATS ?= 10
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup setup-tests run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages screenshots pictures clean
+.PHONY: help setup setup-tests setup-celery run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages screenshots pictures clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,7 +37,14 @@ $(STAMP): requirements.lock pyproject.toml scripts/setup.sh scripts/system-packa
 	@scripts/setup.sh $(PYTHON)
 	@touch $@
 
-setup-tests: $(STAMP)
+setup-celery: .venv/.celery-done ## Install Celery into .venv, for workers
+
+.venv/.celery-done: requirements-celery.lock $(STAMP)
+	@echo "Installing Celery" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-celery.lock
+	@touch $@
+
+setup-tests: $(STAMP) setup-celery
 	@scripts/system-packages.sh tests
 	@$(MAKE) --no-print-directory $(NODE_MODULES) $(DEPLOYMENT)/.done
 
@@ -138,6 +145,7 @@ lock: ## Resolve the lock files again
 	@$(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv
 	@$(COMPILE) --extra local --extra s3 --extra sftp --extra gcs --group dev --group build --output-file requirements.lock
 	@$(COMPILE) --group build --output-file requirements-runtime.lock
+	@$(COMPILE) --extra celery --group build --constraint requirements.lock --output-file requirements-celery.lock
 	@$(COMPILE:pyproject.toml=tests/deployment/tools.in) --output-file tests/deployment/tools.lock
 
 clean: ## Remove what make has created, but not ./data

@@ -22,6 +22,8 @@ from app.zones import is_zone, not_a_zone
 from templates_lib.subjects import PATTERN, SUBJECT
 
 SERVICE_URL = "_SERVICE_URL"  # the end of the variables that give the addresses of services
+ROUTE = r"[a-z0-9][a-z0-9_-]{0,62}"  # the name of a route to workers
+BROKERS = ("redis", "rediss", "amqp", "amqps")  # schemes of CELERY_BROKER_URL
 ROLES = ("user", "admin", "super_admin")  # app.accounts.model, which lies above
 
 
@@ -152,6 +154,19 @@ class _Roles(ma.String):
         return tuple(pairs)
 
 
+class _Routes(ma.String):
+    """`template=route`, comma-separated, as pairs."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        pairs = []
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            template, equals, route = (piece.strip() for piece in part.rpartition("="))
+            if not (template and equals and re.fullmatch(ROUTE, route)):
+                raise ValidationError(f"{part!r} is not template=route, with a route of small letters, digits, '_' and '-'")
+            pairs.append((template, route))
+        return tuple(pairs)
+
+
 class _ServiceAddresses(ma.String):
     """Lines `NAME=address`, as pairs with the name of the service in lower case."""
 
@@ -182,6 +197,7 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "subject": _Subject,
     "subjects": _Subjects,
     "roles": _Roles,
+    "routes": _Routes,
     "service_addresses": _ServiceAddresses,
 }
 
@@ -331,6 +347,28 @@ class Settings:
     )
     max_instances: int = _var(
         "SCHEDULER_MAX_INSTANCES", "int", 3, "Highest value that a job may set for concurrency.max_instances", **_at_least(1, 1000)
+    )
+    executor: str = _var(
+        "JOBWRIGHT_EXECUTOR",
+        "str",
+        "local",
+        "local: schedulers run jobs themselves. celery: `jobwright worker` runs them, and schedulers announce runs through Celery.",
+        validate=OneOf(["local", "celery"]),
+    )
+    celery_broker_url: str = _var(
+        "CELERY_BROKER_URL",
+        "str",
+        "",
+        "Redis or RabbitMQ of Celery, such as `redis://:password@redis.example.com:6379/0` or `amqp://user:password@rabbit.example.com//`. "
+        "Required if JOBWRIGHT_EXECUTOR is celery.",
+        secret=True,
+    )
+    celery_routes: tuple[tuple[str, str], ...] = _var(
+        "JOBWRIGHT_CELERY_ROUTES",
+        "routes",
+        (),
+        "Route of templates to workers, as `template=route`, separated by commas, such as `report_generation=reports,backup=slow`. "
+        "Other templates have the route `default`. A worker takes the routes of `jobwright worker --routes`.",
     )
     pool_size: int = _var("SCHEDULER_EXECUTOR_POOL_SIZE", "int", 10, "Number of simultaneous runs on one node", **_at_least(1, 1000))
     node_labels: tuple[str, ...] = _var(
@@ -633,6 +671,11 @@ class Settings:
     )
 
     @property
+    def by_celery(self) -> bool:
+        """Whether workers run the jobs, and schedulers run none."""
+        return self.executor == "celery"
+
+    @property
     def behind_tls(self) -> bool:
         """Whether browsers come over TLS: then cookies go no other way."""
         return self.secure_cookies or self.public_url.lower().startswith("https://")
@@ -733,6 +776,15 @@ def _places(settings: Settings) -> list[str]:
     return problems
 
 
+def _is_broker_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises ValueError for one that is no number
+    except ValueError:
+        return False
+    return parts.scheme in BROKERS and bool(parts.hostname) and text.isprintable() and " " not in text
+
+
 def _is_nats_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
@@ -755,6 +807,10 @@ def _is_web_address(text: str) -> bool:
 def _together(settings: Settings) -> list[str]:
     """What is wrong with settings that are right each by itself, and secrets that are none; the secrets themselves are not told."""
     problems = []
+    if settings.by_celery and not settings.celery_broker_url:
+        problems.append("CELERY_BROKER_URL: is required if JOBWRIGHT_EXECUTOR is celery, such as redis://127.0.0.1:6379/0")
+    if settings.celery_broker_url and not _is_broker_address(settings.celery_broker_url):
+        problems.append("CELERY_BROKER_URL: must be an address that begins with redis://, rediss://, amqp:// or amqps://")
     weakness = key_weakness(settings.secret_key) if settings.secret_key else None
     if weakness is not None:
         problems.append(f"JOBWRIGHT_SECRET_KEY: {weakness}. {HOW_TO_MAKE_A_KEY}")

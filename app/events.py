@@ -92,6 +92,13 @@ EVENTS: dict[str, str] = {
         "followers, self_pause, regroup, publish_execution or publish_job), tries and the reason. It is tried again, unless given_up is "
         "set: then a person can ask for it on the page of the execution."
     ),
+    "broker.connected": "A worker is connected to the message broker (CELERY_BROKER_URL). With the number of queues that it consumes.",
+    "broker.away": "The message broker cannot be reached. With the reason. Runs wait in the database and are announced later.",
+    "broker.back": "The message broker can be reached again. With the number of runs that are announced again.",
+    "celery.said": "Celery reported an error. With what it said.",
+    "hint.refused": "A message was not the id of an execution. It was acknowledged and forgotten. With the reason.",
+    "worker.deaf": "A worker took no message for 35 s although the broker answers. Its consumer is started again. With the seconds.",
+    "worker.hangs": "The consumer of a worker did not end in time. The process drains and ends with exit code 1.",
     "bus.connected": "The bus (NATS_URL) is connected. With the server.",
     "bus.away": "The bus cannot be reached. With the reason, once for each reason. Events are kept and published later.",
     "bus.error": "The NATS client reported an error. With the reason.",

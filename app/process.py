@@ -18,8 +18,9 @@ import click
 
 from app.accounts.model import Role
 from app.audit.model import SYSTEM
+from app.broker.base import require_celery
 from app.config import Settings, load_settings
-from app.errors import JobwrightError
+from app.errors import ConfigError, JobwrightError
 from app.events import configure_logging, get_logger, is_for_people
 from app.factory import build_node, build_services, launch_executor, migrate, open_store, require_migrated, with_engine
 from app.mongo import connect
@@ -34,15 +35,22 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
+FAILED = 1  # the exit code of a process that cannot work any more
 
-def run_service(*, web: bool, engine: bool) -> None:
-    """Run the web server, the engine (scheduler and executor) or both, until a signal ends the process."""
+
+def run_service(*, web: bool, engine: bool, routes: tuple[str, ...] = ()) -> None:
+    """Run the web server, the engine (scheduler and executor) or both, until a signal ends the process. With `routes` the engine is a
+    worker that takes runs of these routes from Celery, and nothing else."""
     settings = load_settings()
     with errors_name_settings(settings):
-        _serve(settings, web=web, engine=engine)
+        if routes and not settings.by_celery:
+            raise ConfigError("JOBWRIGHT_EXECUTOR: must be celery for `jobwright worker`; with local, `jobwright scheduler` runs jobs.")
+        if engine and settings.by_celery:
+            require_celery()
+        _serve(settings, web=web, engine=engine, routes=routes)
 
 
-def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
+def _serve(settings: Settings, *, web: bool, engine: bool, routes: tuple[str, ...]) -> None:
     """Start the parts, wait for a signal, drain, stop.
 
     0. What needs nothing but the machine is tried: the address of the web server, that of the database, the data folder.
@@ -53,7 +61,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
     began = time.monotonic()
     configure_logging(level=settings.log_level, style=settings.log_format)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold keys, and passwords of connections
-    role = "serve" if web and engine else "web" if web else "scheduler"
+    role = "serve" if web and engine else "web" if web else "worker" if routes else "scheduler"
     signals = _Signals()
     # Before anything is made or logged: an address that is wrong, or a port that is taken, ends the start here, with its error alone.
     listener, probe_listener = _listeners(settings, web=web)
@@ -61,7 +69,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
         connect(settings.mongodb_uri).close()
     make_data_folder(settings.data_path)
     log.info("service.starting", version=version("jobwright"), role=role)
-    executor = launch_executor(settings) if engine else None
+    executor = launch_executor(settings) if engine and (routes or not settings.by_celery) else None
     store, services, greeting = None, None, _Greeting(settings.admin_email, for_people=is_for_people(settings.log_format))
     try:
         store = open_store(settings)
@@ -69,13 +77,14 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
         services = replace(build_services(settings, store), role=role)
         greeting.keep_password(_first_admin(services))
         services.settings_trail.record(f"{socket.gethostname()} {role}", *settings.chosen())
-        node = build_node(settings, store, services, executor) if executor is not None else None
+        node = build_node(settings, store, services, executor, routes=routes) if engine else None
         if node is not None:
             services = with_engine(services, node)
         server = _web_server(services, listener) if listener is not None else None
         probes = _probe_server(services, probe_listener) if probe_listener is not None else None
         services.samples.keep_server()
         if node is not None:
+            node.on_failure(signals.end)
             node.start()
         services.command_connection.keep()
         services.job_types.install_at_start()
@@ -104,6 +113,8 @@ def _serve(settings: Settings, *, web: bool, engine: bool) -> None:
         if store is not None:
             store.close()
     log.info("service.stopped")
+    if node is not None and node.failed:
+        raise SystemExit(FAILED)  # whoever supervises this process starts it again
 
 
 def _first_admin(services: Services) -> str | None:
@@ -205,9 +216,9 @@ class _Signals:
     """
 
     def __init__(self) -> None:
-        self._read, write = os.pipe()
-        os.set_blocking(write, False)
-        signal.set_wakeup_fd(write)
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        signal.set_wakeup_fd(self._write)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
 
@@ -215,6 +226,10 @@ class _Signals:
         """Waits for a signal; with `seconds`, for at most so long."""
         if seconds is None or select.select([self._read], [], [], seconds)[0]:
             os.read(self._read, 1)
+
+    def end(self) -> None:
+        """Ends `wait`, as a signal does."""
+        os.write(self._write, b"\0")
 
     def on_second(self, call: Callable[[], None]) -> None:
         def listen() -> None:

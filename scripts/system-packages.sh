@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What pip cannot bring: libcurl4 for the mongod wheel (runtime), Chromium for the browser tests, libfaketime for those of clocks,
-# nats-server for those of the bus, promtool for those of alerts, and proxies and systemd for those of deployments (tests).
+# nats-server for those of the bus, redis-server and RabbitMQ for those of Celery, promtool for those of alerts, and proxies and systemd
+# for those of deployments (tests).
 # Installs with apt where this is root on a Debian; elsewhere says in one line what to install.
 set -euo pipefail
 
@@ -16,6 +17,8 @@ if [ "${1:-}" = tests ] && ! command -v nats-server >/dev/null; then missing+=(n
 if [ "${1:-}" = tests ] && ! PATH=$PATH:/usr/sbin command -v nginx >/dev/null; then missing+=(nginx-light); fi
 if [ "${1:-}" = tests ] && ! PATH=$PATH:/usr/sbin command -v haproxy >/dev/null; then missing+=(haproxy); fi
 if [ "${1:-}" = tests ] && ! command -v systemd-analyze >/dev/null; then missing+=(systemd); fi
+if [ "${1:-}" = tests ] && ! command -v redis-server >/dev/null; then missing+=(redis-server); fi
+if [ "${1:-}" = tests ] && [ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && ! command -v rabbitmq-server >/dev/null; then missing+=(rabbitmq-server); fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

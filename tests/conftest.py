@@ -35,6 +35,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.local_mongod import LocalMongod, find_mongod
 from app.mongo import Document, connect, open_database
 from app.services import EXTENSION, Services
+from tests.builders.brokers import Broker, Rabbit, Redis, running
 from tests.lengths import LONG, examples
 from tests.support import ADMIN, JOB_PATHS, KEY, KINDS, PASSWORD
 
@@ -316,3 +317,23 @@ def csrf(page: str) -> str:
     import re
 
     return re.search(r'name="csrf_token" value="([^"]+)"', page)[1]  # type: ignore[index]
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis of this test's own."""
+    with running(Redis(tmp_path / "redis")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    """One RabbitMQ for all tests of a process: it takes long to start. Tests that use it are in the group "rabbit"."""
+    with running(Rabbit(tmp_path_factory.mktemp("rabbit"))) as broker:
+        yield broker
+
+
+@pytest.fixture(params=["redis", pytest.param("rabbit", marks=pytest.mark.xdist_group("rabbit"))])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Each broker that workers can be told by."""
+    return request.getfixturevalue(request.param)

@@ -36,6 +36,7 @@ SECTIONS = {
         "serve": "app.cli.run:serve",
         "web": "app.cli.run:web",
         "scheduler": "app.cli.run:scheduler",
+        "worker": "app.cli.run:worker",
         "demo": "app.cli.demo:demo",
         "sample": "app.cli.sample:sample",
     },

@@ -1,8 +1,12 @@
-"""`jobwright serve`, `web` and `scheduler`: the long-running processes."""
+"""`jobwright serve`, `web`, `scheduler` and `worker`: the long-running processes."""
 
 from __future__ import annotations
 
+import re
+
 import click
+
+from app.config import ROUTE
 
 
 @click.command()
@@ -32,7 +36,21 @@ def scheduler() -> None:
     _run(web=False, engine=True)
 
 
-def _run(*, web: bool, engine: bool) -> None:
+@click.command()
+@click.option("--routes", default="default", show_default=True, help="Routes whose runs it takes, separated by commas.")
+def worker(routes: str) -> None:
+    """Run jobs that Celery announces, and nothing else.
+
+    It needs JOBWRIGHT_EXECUTOR=celery and CELERY_BROKER_URL. Any number of workers can share one database and one broker.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in routes.split(",") if name.strip()))
+    wrong = [name for name in names if not re.fullmatch(ROUTE, name)]
+    if wrong or not names:
+        raise click.BadParameter("must be names of small letters, digits, '_' and '-', separated by commas", param_hint="--routes")
+    _run(web=False, engine=True, routes=names)
+
+
+def _run(*, web: bool, engine: bool, routes: tuple[str, ...] = ()) -> None:
     from app.process import run_service  # noqa: PLC0415 - `--help` does without it
 
-    run_service(web=web, engine=engine)
+    run_service(web=web, engine=engine, routes=routes)

@@ -15,6 +15,7 @@ from app.connections.vault import Vault
 from app.execution.retention import Retention
 from app.executors.base import Executor
 from app.executors.local.executor import LocalExecutor
+from app.factory.broker import build_hearing, build_releasing
 from app.factory.bus import build_bus
 from app.factory.database import Store
 from app.factory.handlers import carriers, owing
@@ -34,7 +35,7 @@ from app.node.routing import Router, Routing
 from app.node.runner import Runner
 from app.node.running import RunningParts
 from app.node.sweeper import Sweeper
-from app.node.work_source import PollSource
+from app.node.work_source import PollSource, PushedSource
 from app.queue.claims import Claimer, Claims
 from app.queue.model import Attempt
 from app.queue.slots import RunBounds
@@ -50,21 +51,25 @@ def launch_executor(settings: Settings) -> LocalExecutor:
     return executor
 
 
-def build_node(settings: Settings, store: Store, services: Services, executor: Executor) -> Node:
-    """The engine of this process, not started."""
+def build_node(settings: Settings, store: Store, services: Services, executor: Executor | None, *, routes: tuple[str, ...] = ()) -> Node:
+    """The engine of this process, not started. It runs jobs if it has an executor. With `routes` it is a worker that does nothing else, and
+    is told by Celery what to run."""
     owes, clock, name, written = owing(settings), services.clock, _owner(), Signal()
     stores = Stores.over(store.database, owes)
     claims = Claims(stores.claims, stores.start_limits, _claimer(settings, name))
     finisher = Finisher(
         store=stores.claims, claims=claims, owing=owes, jobs=stores.dispatch, clock=clock, written=written, owed=services.owed
     )
-    running = _running(settings, stores, services, executor, claims=claims, finisher=finisher, name=name)
+    running = None
+    if executor is not None:
+        running = _running(settings, stores, services, executor, claims=claims, finisher=finisher, name=name, routes=routes)
+    held = running.runner.held if running is not None else dict[str, Attempt]
     parts = Parts(
         name=name,
         nodes=stores.nodes,
         queued=services.queued,
         written=written,
-        planning=_planning(settings, stores, services, finisher=finisher, held=running.runner.held),
+        planning=None if routes else _planning(settings, stores, services, finisher=finisher, held=held),
         running=running,
     )
     return Node(parts, clock=clock, settings=settings)
@@ -90,16 +95,26 @@ def _planning(
         owed=services.owed,
         requested=stores.queue.requested,
         count_ends=build_end_counter(stores, clock).tick,
+        releasing=build_releasing(settings, stores, services),
     )
 
 
 def _running(
-    settings: Settings, stores: Stores, services: Services, executor: Executor, *, claims: Claims, finisher: Finisher, name: str
+    settings: Settings,
+    stores: Stores,
+    services: Services,
+    executor: Executor,
+    *,
+    claims: Claims,
+    finisher: Finisher,
+    name: str,
+    routes: tuple[str, ...],
 ) -> RunningParts:
     clock, router = services.clock, _router(settings, stores, services)
+    pushed = PushedSource(claims, clock, without=router.held_up) if routes else None
     recorder = Recorder(stores.claims, stores.logs, finisher, clock)
     runner = Runner(
-        source=PollSource(claims, clock, without=router.held_up),
+        source=pushed or PollSource(claims, clock, without=router.held_up),
         store=stores.claims,
         preparation=_preparation(settings, stores, services, router),
         executor=executor,
@@ -117,6 +132,8 @@ def _running(
         switch=stores.maintenance,
         nodes=stores.nodes,
         templates_in_use=stores.dispatch.templates_in_use,
+        source=pushed,
+        hearing=build_hearing(settings, stores, pushed, runner, name=name, routes=routes, clock=clock) if pushed else None,
     )
 
 

@@ -45,6 +45,7 @@ from app.queue.claim_store import ClaimStore
 from app.queue.deferral_store import DeferralStore
 from app.queue.execution import Execution
 from app.queue.owing import Owing
+from app.queue.release_store import ReleaseStore
 from app.queue.start_limits import StartLimits
 from app.queue.start_store import StartStore
 from app.queue.store import QueueStore, execution_outbox
@@ -81,6 +82,7 @@ class Stores:
     claims: ClaimStore
     deferrals: DeferralStore
     starts: StartStore
+    releases: ReleaseStore
     endpoints: EndpointStore
     history: HistoryStore
     statistics: StatisticsStore
@@ -139,6 +141,7 @@ class Stores:
             claims=ClaimStore(database, owing),
             deferrals=DeferralStore(database),
             starts=StartStore(database),
+            releases=ReleaseStore(database),
             endpoints=EndpointStore(database),
             history=HistoryStore(database),
             statistics=StatisticsStore(database),

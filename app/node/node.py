@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.clock import Clock
 from app.config import Settings
 from app.events import get_logger
-from app.node.beats import Beats, NoRuns
+from app.node.beats import Beats, NoRuns, not_listening
 from app.node.duty import Duty, Engine, Unrest
 from app.node.guard import guarded
 from app.node.listening import ClockWatch
@@ -53,6 +54,7 @@ class Node:
         self.running = Running(parts.running, engine, on_permitted=self._may_start_again) if parts.running is not None else None
         self._duties: list[Duty] = [duty for duty in (self.running, self.planning) if duty is not None]
         self._loops: list[Loop] = [ClockWatch(clock, self._clock_was_set), *(loop for duty in self._duties for loop in duty.loops())]
+        hearing = parts.running.hearing if parts.running is not None else None
         self._beats = Beats(
             nodes=parts.nodes,
             name=parts.name,
@@ -63,8 +65,12 @@ class Node:
             settings=settings,
             state=self._state,
             wake=self.wake,
+            listening=hearing.listening if hearing is not None else not_listening,
         )
-        self.draining = False
+        self.draining = self.failed = False
+        if hearing is not None:
+            hearing.on_change, hearing.on_failure = self._beat_now, self._fail
+        self._on_failure: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Begin: to dispatch where it plans, to claim where it runs."""
@@ -126,6 +132,17 @@ class Node:
         """A second request to stop: what still runs is handed back now."""
         if self.running is not None:
             self.running.hurry()
+
+    def on_failure(self, call: Callable[[], None]) -> None:
+        """Calls `call` if this node cannot work any more and its process is to end: `failed` is set then."""
+        self._on_failure = call
+
+    def _fail(self) -> None:
+        self.failed = True
+        self._on_failure()
+
+    def _beat_now(self) -> None:
+        self._ticks.hurry("beat")
 
     def _state(self) -> tuple[float, BusState | None]:
         bus = self.planning.parts.bus if self.planning is not None else None

@@ -17,6 +17,7 @@ from app.node.duty import Duty, Engine
 from app.node.guard import guarded
 from app.node.listening import Arrivals, Probing
 from app.node.loops import Loop
+from app.node.releasing import Releasing
 from app.node.stall_watch import StallWatch
 from app.node.sweeper import Sweeper
 from app.outbox.carrier import Carrier
@@ -34,7 +35,7 @@ RETENTION_SECONDS = 600.0
 class PlanningParts:
     """What planning is made of. `bus` is there where one is set. `owed` is sent when an end or an event owes something, and `requested`
     gives the ids of runs that other processes ask for, until it is told to stop. `count_ends` adds what has ended to the totals of
-    metrics."""
+    metrics. `releasing` announces runs to workers, where they run the jobs."""
 
     dispatcher: Dispatcher
     sweeper: Sweeper
@@ -50,6 +51,7 @@ class PlanningParts:
     owed: Signal
     requested: Callable[[Callable[[], bool]], Iterator[str]]
     count_ends: Callable[[], Any]
+    releasing: Releasing | None = None
 
 
 class Planning(Duty):
@@ -63,6 +65,8 @@ class Planning(Duty):
         self._loops: list[Loop] = [Arrivals(parts.requested, engine.wake)]
         if engine.settings.probe_seconds:
             self._loops.append(Probing(parts.probes.tick))
+        if parts.releasing is not None:
+            self._loops.append(parts.releasing)
         self._stall_watch = StallWatch(age=self.age, events=parts.events, clock=engine.clock, node=engine.name)
         self._ticked_at = engine.clock.monotonic()
 
@@ -82,6 +86,10 @@ class Planning(Duty):
     def begin(self) -> None:
         if self.parts.bus is not None:
             self.parts.bus.start()
+
+    def wake(self) -> None:
+        if self.parts.releasing is not None:
+            self.parts.releasing.wake()
 
     def stop_taking(self) -> None:
         if self.parts.bus is not None:

@@ -6,27 +6,34 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from app.events import get_logger
 from app.executors.base import Executor
 from app.node.duty import Duty, Engine
 from app.node.guard import guarded
 from app.node.heard import HeardSink
+from app.node.hearing import Hearing
 from app.node.loops import Loop
 from app.node.recorder import Recorder
 from app.node.routing import Router
 from app.node.runner import Runner
+from app.node.work_source import PushedSource
 from app.scheduling.maintenance_store import MaintenanceStore
 from app.scheduling.node_store import NodeStore
 from app.scheduling.permits import PermitKeeper
 
+log = get_logger(__name__)
+
 CANCEL_SECONDS = 0.5
 ENDPOINTS_SECONDS = 0.5  # so often it is written for all nodes how calls to services went
+CONSUMER_SECONDS = 5.0  # so long is waited at a stop for a consumer of messages
 POLL_SECONDS = 0.05
 FLUSH_SECONDS = 5.0  # at least so long is waited at a stop until the ends of runs are written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningParts:
-    """What running is made of. `templates_in_use` names those that runs are to be expected of."""
+    """What running is made of. `templates_in_use` names those that runs are to be expected of. A worker that is told by a message
+    broker what to run has the `source` of these hints, and the watch over its consumer."""
 
     runner: Runner
     executor: Executor
@@ -35,6 +42,8 @@ class RunningParts:
     switch: MaintenanceStore
     nodes: NodeStore
     templates_in_use: Callable[[], list[str]]
+    source: PushedSource | None = None
+    hearing: Hearing | None = None
 
 
 class Running(Duty):
@@ -68,13 +77,24 @@ class Running(Duty):
         self._permits.start()
 
     def loops(self) -> Sequence[Loop]:
-        return ()
+        return () if self.parts.hearing is None else (self.parts.hearing,)
+
+    def begin(self) -> None:
+        if self.parts.hearing is not None:
+            self.parts.hearing.on_hint = self._engine.wake
+            self.parts.hearing.consumer.start()
 
     def wake(self) -> None:
         self._engine.ticks.wake()
 
     def stop_taking(self) -> None:
         self.parts.runner.draining = True
+        if self.parts.source is not None:
+            self.parts.source.close()
+
+    def stop(self) -> None:
+        if self.parts.hearing is not None and not self.parts.hearing.consumer.stop(CONSUMER_SECONDS):
+            log.error("worker.hangs")
 
     def finish(self, grace_seconds: float) -> None:
         """1. What runs gets the grace. 2. The rest is ended and handed back. 3. All that was reported is written."""

@@ -84,22 +84,25 @@ class ClaimStore:
         limit: int,
         *,
         labels: Collection[str] = (),
-        execution_id: str | None = None,
+        among: Collection[str] | None = None,
         without: Collection[str] = (),
     ) -> list[Document]:
-        """Executions that wait, whose time has come and that a node with `labels` may take, those of the lowest rank first; with
-        `execution_id`, that one alone; `without` are jobs to leave out. A damaged one ends here, so that it holds up no other.
+        """Executions that wait, whose time has come and that a node with `labels` may take, those of the lowest rank first; `among` are the
+        executions to choose from, None for all of them; `without` are jobs to leave out. A damaged one ends here, so that it holds up no
+        other.
 
         Where executions wait that need labels, the index leads past those that wait for other nodes.
         """
-        keys = self._waiting_needs.keys(now) if execution_id is None else ()
         where: Document = {"queue_rank": {"$exists": True}, "available_at": {"$lte": now}, **suits(labels)}
-        if keys:
-            where["needs_key"] = {"$in": suitable_keys(keys, labels)}
-        if execution_id is not None:
-            where["_id"] = execution_id
         if without:
             where["job_id"] = {"$nin": list(without)}
+        if among is not None:
+            order = {execution_id: at for at, execution_id in enumerate(among)}
+            found = self._executions.find({"_id": {"$in": list(among)}, **where}, dict.fromkeys((*CLAIM_FIELDS, "queue_rank"), 1))
+            return self._without_damaged(sorted(found, key=lambda row: (row["queue_rank"], order[row["_id"]]))[:limit], now)
+        keys = self._waiting_needs.keys(now)
+        if keys:
+            where["needs_key"] = {"$in": suitable_keys(keys, labels)}
         options: Document = {"hint": BY_NEEDS} if keys else {}
         rows = self._executions.find(where, CLAIM_FIELDS, **options).sort("queue_rank", 1).limit(limit)
         return self._without_damaged(list(rows), now)
@@ -134,19 +137,22 @@ class ClaimStore:
         mine = {"_id": {"$in": list(ids)}, "lease.claim": claim, "lease.expires_at": {"$gt": now}}
         return [row["_id"] for row in self._executions.find(mine, {"_id": 1})]
 
-    def step_aside(self, waits_for: Mapping[str, str], skipped: Sequence[str], now: datetime) -> None:
+    def step_aside(self, waits_for: Mapping[str, str], skipped: Sequence[str], now: datetime, held_up: Sequence[str] = ()) -> None:
         """Executions that found no slot: those of `waits_for` (id → prefix of the full bound) wait for one, and the `skipped` end, as their
-        job runs and their policy says so."""
+        job runs and their policy says so. Those that are `held_up` are looked at again a little later."""
         by_bound: dict[str, list[str]] = {}
         for execution_id, prefix in waits_for.items():
             by_bound.setdefault(prefix, []).append(execution_id)
         operations = [
             UpdateMany(
                 {"_id": {"$in": ids}, "queue_rank": {"$exists": True}},
-                {"$set": {"available_at": now + BLOCKED_RECHECK, "waits_for": prefix}},
+                {"$set": {"available_at": now + BLOCKED_RECHECK, "waits_for": prefix}, "$unset": {"released": ""}},
             )
             for prefix, ids in by_bound.items()
         ]
+        if held_up:
+            later = {"$set": {"available_at": now + BLOCKED_RECHECK}, "$unset": {"released": ""}}
+            operations.append(UpdateMany({"_id": {"$in": list(held_up)}, "queue_rank": {"$exists": True}}, later))
         if skipped:
             end = ending(Status.SKIPPED, now, reason=Reason.OVERLAP, owed=self._owing.of_status(Status.SKIPPED))
             operations.append(UpdateMany({"_id": {"$in": list(skipped)}, "status": Status.QUEUED.value}, end.update()))

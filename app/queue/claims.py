@@ -53,10 +53,20 @@ class Claims:
         """
         return self.recover(now) or self._claim(now, limit, until, without=without)
 
-    def claim_one(self, execution_id: str, *, now: datetime, until: datetime | None = None) -> Attempt | None:
-        """Take this execution, if it waits, its time has come and it finds its slots; None where it cannot be had now."""
-        attempts = self._claim(now, 1, until, execution_id)
-        return attempts[0] if attempts else None
+    def claim_these(
+        self, execution_ids: Collection[str], *, now: datetime, until: datetime | None = None, without: Collection[str] = ()
+    ) -> list[Attempt]:
+        """Take those of these executions that wait, whose time has come and that find their slots, in as many round trips as `claim_due`.
+        Those of the jobs `without` are looked at again a little later."""
+        for _ in range(CLAIM_TRIES):
+            waiting = self._store.candidates(now, len(execution_ids), labels=self._claimer.labels, among=execution_ids)
+            held_up = [row["_id"] for row in waiting if row["job_id"] in without]
+            if held_up:
+                self._store.step_aside({}, (), now, held_up)
+            attempts, again = self._claim_of([row for row in waiting if row["job_id"] not in without], now, until)
+            if attempts or not again:
+                return attempts
+        return []
 
     def recover(self, now: datetime) -> list[Attempt]:
         """What earlier claims have won whose answers were lost (a driver does not repeat an update of many), each once. Leases that have
@@ -75,11 +85,9 @@ class Claims:
             if not self._store.wake_waiting(prefix, now):
                 self._full.discard(prefix)
 
-    def _claim(
-        self, now: datetime, limit: int, until: datetime | None, execution_id: str | None = None, without: Collection[str] = ()
-    ) -> list[Attempt]:
+    def _claim(self, now: datetime, limit: int, until: datetime | None, without: Collection[str] = ()) -> list[Attempt]:
         for _ in range(CLAIM_TRIES):
-            waiting = self._store.candidates(now, limit, labels=self._claimer.labels, execution_id=execution_id, without=without)
+            waiting = self._store.candidates(now, limit, labels=self._claimer.labels, without=without)
             attempts, again = self._claim_of(waiting, now, until)
             if attempts or not again:
                 return attempts

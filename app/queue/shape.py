@@ -95,6 +95,10 @@ EXECUTION = Object(
             members={**wholes("attempt", "token"), "heartbeat_seconds": Number(whole=False), "deadline": Instant()},
         ),
         "postponed": Object(optional=True, members={"attempt": Number(), "since": Instant()}),
+        "released": Object(
+            optional=True,
+            members={**instants("at", "until"), "times": Number(), "turn": Text(), "queue": Text()},
+        ),
         "cancel": Object(optional=True, members={"by": Text(), "at": Instant(), "reason": Text(optional=True, nullable=True)}),
         "owed": OWED,
         TOLD: Listed(optional=True, of=Text()),

@@ -159,7 +159,7 @@ class QueueStore:
         operations: list[UpdateOne | UpdateMany] = [
             UpdateOne(
                 {"_id": execution_id, "queue_rank": {"$exists": True}},
-                {"$set": {"available_at": refusal.free_at}, "$unset": {"waits_for": ""}},
+                {"$set": {"available_at": refusal.free_at}, "$unset": {"waits_for": "", "released": ""}},
             )
             for execution_id, refusal in refusals.items()
             if not refusal.skipped

@@ -100,7 +100,7 @@ def takes(
                         **owes,
                     }
                 },
-                {"$unset": ["queue_rank", "waits_for"]},
+                {"$unset": ["queue_rank", "waits_for", "released"]},
             ],
             hint="_id_",
         )

@@ -28,7 +28,7 @@ class NatsServer:
 
     def __init__(self, folder: Path, *, config: str = "", jetstream: bool = True) -> None:
         self._binary = nats_server()
-        self._folder, self.port = folder, _free_port()
+        self._folder, self.port = folder, free_port()
         stored = f'jetstream {{ store_dir: "{folder / "streams"}" }}\n' if jetstream else ""
         (folder / "nats.conf").write_text(f"listen: 127.0.0.1:{self.port}\n{stored}{config}")
         self._process: subprocess.Popen[bytes] | None = None
@@ -85,7 +85,8 @@ def nats_server() -> str:
     return path
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -294,7 +294,7 @@ def test_an_id_that_makes_no_sense_is_passed_over(pushed: House, ids: str) -> No
     (execution_id,) = pushed.put()
     source = worker.source
     assert isinstance(source, PushedSource)
-    source._ids.clear()
+    source._hints.clear()
     worker.announce(IDS[ids](execution_id))
     assert worker.take() == [execution_id]
     assert worker.take() == []

@@ -69,8 +69,8 @@ def test_by_its_id_too_only_a_node_with_the_labels_takes_an_execution(
 ) -> None:
     run = new_execution(make_job(services, super_admin, needs=["gpu"]), now=clock.now(), triggered_by=Trigger.API)
     executions.queue.add([run])
-    assert worker(executions, "plain", ()).claim_one(run.id, now=clock.now()) is None
-    assert worker(executions, "fast", ("gpu",)).claim_one(run.id, now=clock.now()) is not None
+    assert worker(executions, "plain", ()).claim_these([run.id], now=clock.now()) == []
+    assert worker(executions, "fast", ("gpu",)).claim_these([run.id], now=clock.now()) != []
 
 
 def test_executions_without_needs_run_anywhere(

@@ -17,12 +17,13 @@ from tests.unit.project.sources import ROOT, sources
 
 # The record of applied migrations: the start asks it whether there is a registry at all, before any store exists.
 MIGRATIONS = "migrations"
-# Those who queue, those who claim, those who report, and three who only read.
+# Those who queue, those who claim, those who report, those who announce, and three who only read.
 SHARED = {
     "job_executions": {
         Path("app/queue/store.py"),
         Path("app/queue/claim_store.py"),
         Path("app/queue/deferral_store.py"),
+        Path("app/queue/release_store.py"),
         Path("app/execution/history_store.py"),
         Path("app/execution/statistics_store.py"),
         Path("app/execution/measured_store.py"),

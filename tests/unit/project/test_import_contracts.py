@@ -102,7 +102,8 @@ def test_what_all_pages_share_is_every_module_of_the_web_but_its_pages() -> None
     [
         ("apscheduler", {"app.node.ticks"}),
         ("nats", {"templates_lib.connections.nats", "templates_lib.connections.nats_client", "app.integrations.nats.connection"}),
-        ("celery", set()),
+        ("celery", {"app.broker.celery_app", "app.broker.consumer"}),
+        ("kombu", {"app.broker.celery_app"}),
     ],
 )
 def test_a_library_with_one_door_is_imported_there_and_nowhere_else(library: str, doors: set[str]) -> None:

@@ -1,0 +1,74 @@
+"""Publishes hints with Celery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from app.broker.base import BrokerAway, without_secrets
+from app.broker.celery_app import ANSWER_SECONDS, EXPIRES_SECONDS, make_app, queue_of
+from app.broker.queues import PROBE, RUN, probe_queue
+
+LONGEST_REASON = 200
+
+
+class Publisher:
+    """A connection for publishing, made when it is needed. One thread uses it."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._app = url, make_app(url)
+        self._connection: Any = None
+        self._producer: Any = None
+
+    def publish(self, hints: Sequence[tuple[str, str]]) -> None:
+        for queue, execution_id in hints:
+            self._send(RUN, queue, execution_id)
+
+    def probe(self, worker: str, text: str) -> None:
+        self._send(PROBE, probe_queue(worker), text)
+
+    def ping(self) -> None:
+        self.close()
+        self._guarded(self._open)
+
+    def forget(self, worker: str) -> None:
+        with suppress(BrokerAway):
+            self._guarded(lambda: queue_of(probe_queue(worker))(self._open().default_channel).delete())
+
+    def close(self) -> None:
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.close()
+
+    def _send(self, task: str, queue: str, argument: str) -> None:
+        def send() -> None:
+            self._open()
+            self._app.send_task(
+                task,
+                args=(argument,),
+                producer=self._producer,
+                queue=queue_of(queue),
+                expires=EXPIRES_SECONDS,
+                retry=False,
+                confirm_timeout=ANSWER_SECONDS,
+                add_to_parent=False,
+            )
+
+        self._guarded(send)
+
+    def _open(self) -> Any:
+        if self._connection is None:
+            connection = self._app.connection_for_write()
+            connection.connect()
+            self._connection, self._producer = connection, self._app.amqp.Producer(connection, auto_declare=False)
+        return self._connection
+
+    def _guarded(self, work: Any) -> None:
+        try:
+            work()
+        except Exception as error:  # each transport has errors of its own
+            self.close()
+            reason = without_secrets(f"{type(error).__name__}: {error}", self._url)[:LONGEST_REASON]
+            raise BrokerAway(reason) from None

@@ -130,7 +130,7 @@ def _services(
         registered=integrations.registered,
         registration=integrations.registration,
         registrations=integrations.registrations,
-        metrics=build_metrics(ground),
+        metrics=build_metrics(ground, executions.unplaced),
         samples=_samples(ground, materials, jobs, executions),
         bulk=Bulk(
             registry=registered.registry,

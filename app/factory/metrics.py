@@ -20,16 +20,18 @@ from app.metrics.state import (
     node_values,
     outbox_values,
     queue_values,
+    unplaced_values,
 )
 
 if TYPE_CHECKING:
     from app.clock import Clock
     from app.config import Settings
+    from app.execution.unplaced import Unplaced
     from app.factory.stores import Stores
     from app.outbox.store import OutboxStore
 
 
-def build_metrics(ground: Ground) -> Metrics:
+def build_metrics(ground: Ground, unplaced: Unplaced) -> Metrics:
     """The metrics of this process and of the installation."""
     settings, stores, clock = ground.settings, ground.stores, ground.clock
 
@@ -50,6 +52,7 @@ def build_metrics(ground: Ground) -> Metrics:
         measures=ground.measures,
         parts={
             "queue": queue,
+            "unplaced": lambda: unplaced_values(unplaced.overdue()),
             "jobs": jobs,
             **({"chosen jobs": _chosen(settings.metrics_jobs, stores, clock).read} if settings.metrics_jobs else {}),
             "totals": totals,

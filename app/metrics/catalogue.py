@@ -154,6 +154,12 @@ METRICS = (
     _metric(
         Kind.GAUGE, Source.DATABASE, "jobwright_queue_oldest_seconds", "For how long the first execution of the queue could have started"
     ),
+    _metric(
+        Kind.GAUGE,
+        Source.DATABASE,
+        "jobwright_queue_unplaced",
+        "Executions that have waited longer than the grace time of their job for a node with the labels that they need",
+    ),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_running_oldest_seconds", "How long the attempt has been running that began first"),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_running_long", "Running attempts that have used more than 80% of their timeout"),
     # -- the rest of the installation

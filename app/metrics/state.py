@@ -8,6 +8,7 @@ from datetime import datetime
 
 from app.connections.health_store import Health
 from app.execution.measured_store import RunningNow, Waiting
+from app.execution.statistics_store import UnplacedRuns
 from app.measures import Labels
 from app.metrics.service import Values
 from app.outbox.store import OutboxStore
@@ -30,6 +31,11 @@ def queue_values(waiting: Waiting, running: RunningNow, live: Mapping[str, int],
         "jobwright_running_oldest_seconds": {(): _age(running.oldest, now)},
         "jobwright_running_long": {(): float(running.long)},
     }
+
+
+def unplaced_values(unplaced: Iterable[UnplacedRuns]) -> Values:
+    """The executions that no node takes."""
+    return {"jobwright_queue_unplaced": {(): float(sum(runs.count for runs in unplaced))}}
 
 
 def job_values(by_schedule: Mapping[tuple[str, str], int], *, failing: int, created: int) -> Values:

@@ -19,6 +19,7 @@ from app.jobs.usage_store import UsageStore
 from app.jobtemplates.catalogue import Catalogue
 from app.metrics.catalogue import METRICS
 from app.metrics.ends import MOST_TEMPLATES, added
+from app.metrics.service import CACHE_SECONDS
 from app.metrics.totals_store import TotalsStore
 from app.outbox.model import owed_now
 from app.queue.model import Reason, Status
@@ -97,6 +98,19 @@ def test_a_registry_as_its_metrics_show_it(store: Store, services: Services, sup
     assert value(app, "schedules_total", type="manual", status="enabled") == 1
     assert value(app, "jobwright_jobs_created_total") == 1
     assert value(app, "jobwright_maintenance") == 0
+
+
+def test_an_execution_that_no_node_takes(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> None:
+    job = services.jobs.create(super_admin, {"name": "nightly", "template_type": "noop", "schedule": {"type": "manual"}})[0]
+    waits = new_execution(job, now=clock.now(), available_at=clock.now() - timedelta(days=1)).as_document()
+    store.database["job_executions"].insert_one({**waits, "needs": ["gpu"], "needs_key": "gpu"})
+    app = create_probes(services)
+    assert value(app, "jobwright_queue_unplaced") == 1
+    beat = Heartbeat(host="pod", clock=clock.now(), tick_age_seconds=0.0, labels=("gpu",), slots=4)
+    NodeStore(store.database).beat("pod", beat)
+    store.database["nodes"].update_one({"_id": "pod"}, {"$set": {"seen_at": clock.now() + timedelta(seconds=CACHE_SECONDS)}})
+    clock.advance(CACHE_SECONDS)
+    assert value(app, "jobwright_queue_unplaced") == 0
 
 
 def test_every_metric_of_the_database_is_read(services: Services) -> None:

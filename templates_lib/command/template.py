@@ -41,6 +41,7 @@ def _variables(title: str, description: str, value: Mapping[str, Any]) -> dict[s
         "additionalProperties": {"type": "string", "title": "Value", "maxLength": 32_000, "pattern": _NO_NUL, **value},
         "maxProperties": 100,
         "x-item-title": "Variable",
+        "x-add-text": "Set variables",
     }
 
 
@@ -109,6 +110,7 @@ class RunCommand(JobTemplate):
             "exit_codes": {
                 "type": "array",
                 "title": "Exit codes",
+                "x-section": "Outcome, log and files",
                 "description": "The meaning of exit codes. Without an entry, 0 is success and any other exit code is a failure.",
                 "maxItems": 50,
                 "x-destination": False,
@@ -135,6 +137,7 @@ class RunCommand(JobTemplate):
             },
             "error_output": {
                 "title": "Standard error",
+                "x-section": "Outcome, log and files",
                 "default": "warning",
                 "x-destination": False,
                 "description": "The level of its lines in the log.",
@@ -147,6 +150,7 @@ class RunCommand(JobTemplate):
             },
             "umask": {
                 "title": "Rights of new files",
+                "x-section": "Outcome, log and files",
                 "default": "077",
                 "x-destination": False,
                 "oneOf": [

@@ -269,3 +269,8 @@ def test_a_page_in_german_has_one_table_of_parameters(browser_client: FlaskClien
     english = LexborHTMLParser(text(browser_client.get("/templates/report_generation", headers={"Accept-Language": "en"})))
     assert any("intro" in table.text() for table in english.css(".prose table"))
     assert english.css_first(".parameter-help") is None
+
+
+def test_a_template_that_the_settings_switch_off_is_not_offered(browser_client: FlaskClient) -> None:
+    assert "template=command" not in text(browser_client.get("/templates"))
+    assert "JOBWRIGHT_COMMAND_PROGRAMS" in text(browser_client.get("/templates/command"))

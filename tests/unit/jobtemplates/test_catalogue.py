@@ -94,3 +94,23 @@ def test_the_schema_of_a_plug_in_is_converted_when_it_is_loaded(monkeypatch: pyt
         "/properties/pair/items",
         "/properties/pair/additionalItems",
     ]
+
+
+def test_a_template_whose_setting_is_empty_is_off_and_so_is_what_is_derived_from_it() -> None:
+    class Needy(JobTemplate):
+        type, name, description, category, icon = "needy", "Needy", "d", "c", "zap"
+        parameters_schema: ClassVar[Mapping[str, Any]] = {"type": "object", "properties": {}}
+        needs_setting = "SOMETHING"
+
+        def run(self, params: Any, ctx: RunContext) -> JobResult:
+            return JobResult("")
+
+    version = {"number": 1, "state": "published", "at": None, "definition": {"name": "D", "description": "d", "category": "c"}}
+    rows = [{"_id": "derived", "base": "needy", "versions": [version]}]
+    code = Catalogue({"needy": Needy()})
+    off = code.over(lambda: rows, lambda: 0.0, is_empty=lambda variable: variable == "SOMETHING")
+    on = code.over(lambda: rows, lambda: 0.0, is_empty=lambda variable: False)
+    assert off.closed("needy") == "is switched off here, because the setting SOMETHING is empty"
+    assert [off.is_offered(off.get(kind)) for kind in ("needy", "derived")] == [False, False]
+    assert [on.is_offered(on.get(kind)) for kind in ("needy", "derived")] == [True, True]
+    assert on.closed("needy") is None

@@ -326,11 +326,21 @@ def _pause_from(row: Document) -> Pause:
     return Pause(**{**row, "cause": Cause(row.get("cause", Cause.PERSON))})
 
 
+NEWER_SCHEDULE_FIELDS = frozenset({"rule", "counted_from"})  # than the version in tests/data/upgrade/version_before
+
+
 def job_document(job: Job) -> Document:
-    """Returns the stored form: the fields of the definition and of the record at one level."""
+    """Returns the stored form: the fields of the definition and of the record at one level.
+
+    A field of a schedule that the version before does not know is left out where it is not used: nodes of that version take a record with
+    an unknown field for damaged, and run beside this one during an upgrade.
+    """
+    definition = to_plain(job.definition)
+    schedule = {name: value for name, value in definition["schedule"].items() if value is not None or name not in NEWER_SCHEDULE_FIELDS}
     return {
         "_id": job.id,
-        **to_plain(job.definition),
+        **definition,
+        "schedule": schedule,
         **{name: to_plain(getattr(job, name)) for name in _RECORD_FIELDS},
         "retired": False,
     }

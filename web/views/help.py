@@ -43,6 +43,7 @@ TITLES = (
     say("Plan capacity"),
     say("REST"),
     say("Replace the key of an installation"),
+    say("Run jobs on Celery workers"),
     say("Secure an installation"),
     say("Service protocol"),
     say("Settings"),

@@ -365,7 +365,10 @@ class Doctor:
             yield Finding("Mail", Level.OK, "no job sends notifications")
 
     def _executions(self) -> Iterator[Finding]:
-        stuck = StatisticsStore(self._database).stuck(self._services.clock.now(), silent=RUN_SILENT, waiting=RUN_WAITING)
+        unplaced = self._services.unplaced.overdue()
+        without = {row.needs for row in unplaced}
+        now = self._services.clock.now()
+        stuck = StatisticsStore(self._database).stuck(now, silent=RUN_SILENT, waiting=RUN_WAITING, without=without)
         descriptions = {
             "silent": ("running on a worker that no longer renews its lease", "A running scheduler takes them over within seconds."),
             "waiting": (
@@ -376,7 +379,6 @@ class Doctor:
         for what, count in stuck.items():
             if count:
                 yield Finding("Executions", Level.WARNING, f"{descriptions[what][0]}: {count}", descriptions[what][1])
-        unplaced = self._services.unplaced.overdue()
         for row in unplaced[:MOST_NAMED]:
             text = f"{row.job_name} waits for a node with {', '.join(row.needs)}, which no running node has: {row.count}"
             yield Finding("Executions", Level.WARNING, text, "Start a node with these labels (JOBWRIGHT_NODE_LABELS), or change the job.")

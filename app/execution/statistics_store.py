@@ -144,12 +144,16 @@ class StatisticsStore:
         rows = self._executions.aggregate(stages, hint=LIVE_INDEX, maxTimeMS=QUERY_TIME_MS)
         return {**dict.fromkeys(LIVE_VALUES, 0), **{row["_id"]: row["count"] for row in rows if row["_id"] in LIVE_VALUES}}
 
-    def stuck(self, now: datetime, *, silent: timedelta, waiting: timedelta) -> dict[str, int]:
-        """How many hang: `silent` ones run with a lease that ended so long ago, and `waiting` ones have been free to run for so long."""
+    def stuck(self, now: datetime, *, silent: timedelta, waiting: timedelta, without: Collection[tuple[str, ...]] = ()) -> dict[str, int]:
+        """How many hang: `silent` ones run with a lease that ended so long ago, and `waiting` ones have been free to run for so long.
+        Those that need one of the sets of labels in `without` are not counted among these: they wait for a node."""
         silent_ones = {"slots": {"$exists": True}, "lease.expires_at": {"$lt": now - silent}, "status": Status.RUNNING.value}
+        others = {"needs_key": {"$nin": [",".join(needs) for needs in without]}} if without else {}
         return {
             "silent": self._executions.count_documents(silent_ones),
-            "waiting": self._executions.count_documents({"queue_rank": {"$exists": True}, "available_at": {"$lt": now - waiting}}),
+            "waiting": self._executions.count_documents(
+                {"queue_rank": {"$exists": True}, "available_at": {"$lt": now - waiting}, **others}
+            ),
         }
 
     def waiting_by_needs(self, now: datetime, limit: int) -> list[UnplacedRuns]:

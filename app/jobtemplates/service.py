@@ -60,7 +60,7 @@ STANDING_SCHEMA: dict[str, Any] = {
             "maxItems": MOST_NEEDS,
             "items": {
                 "type": "string",
-                "title": "Label",
+                "title": "Node label",
                 "minLength": 1,
                 "maxLength": LONGEST_LABEL,
                 "pattern": f"^{LABEL_PATTERN}$",

@@ -52,7 +52,7 @@ _INNER_HELP: Mapping[tuple[str, str], Said] = {
 _ITEMS: Mapping[str, Said] = {
     "depends_on": say("Job"),
     "tags": say("Tag"),
-    "needs": say("Label"),
+    "needs": say("Node label"),
     "retry_on": say("Ending"),
     "on_success": say("Address"),
     "on_failure": say("Address"),

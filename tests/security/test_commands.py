@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -215,3 +218,29 @@ def test_without_a_list_the_template_is_off(service: Service, client: httpx.Clie
             assert "Commands are switched off here" in ended["error"]["message"]
     finally:
         off.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_commands_run_as_the_user_of_the_jobs_and_start_nothing_that_it_could_change(mongod: str, database_name: str) -> None:
+    nobody = pwd.getpwnam("nobody").pw_uid
+    folder = Path(tempfile.mkdtemp(prefix="jobwright-test-"))
+    folder.chmod(0o755)
+    for name, owner in (("own", nobody), ("of-root", 0)):
+        script = folder / name
+        script.write_text("#!/bin/sh\nid -u\npwd\necho home $HOME\n")
+        script.chmod(0o755)
+        os.chown(script, owner, 0)
+    settings = {"JOBWRIGHT_JOB_USER": "nobody", "JOBWRIGHT_COMMAND_PROGRAMS": f"{folder}/own {folder}/of-root"}
+    service = Service("serve", uri=mongod, database=database_name, data_dir=folder / "data", warm=True, **settings).wait_ready()
+    try:
+        with service.api() as client:
+            runs = [start(client, {**body(""), "parameters": {"program": f"{folder}/{name}"}}) for name in ("own", "of-root")]
+            refused, ended = (end_of(client, run_id) for run_id in runs)
+            assert refused["status"] == "failed"
+            assert f"the user that runs jobs can change {folder}/own" in refused["error"]["message"]
+            assert ended["status"] == "success", ended
+            _, user, at, home = lines_of(client, runs[1])
+            assert (user, home) == (str(nobody), f"home {at}")
+    finally:
+        service.stop()
+        shutil.rmtree(folder)

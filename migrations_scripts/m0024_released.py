@@ -7,6 +7,8 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 from pymongo.database import Database
 
+from migrations_scripts.indexes import drop_indexes
+
 INDEXES: dict[str, list[IndexModel]] = {
     "job_executions": [
         IndexModel([("released.until", ASCENDING)], name="released", partialFilterExpression={"released.until": {"$exists": True}})
@@ -19,5 +21,5 @@ def up(database: Database[dict[str, Any]]) -> None:
 
 
 def down(database: Database[dict[str, Any]]) -> None:
-    database["job_executions"].drop_index("released")
+    drop_indexes(database["job_executions"], ["released"])
     database["job_executions"].update_many({"released": {"$exists": True}}, {"$unset": {"released": ""}})

@@ -54,6 +54,7 @@ TITLES = (
     say("What Jobwright promises, and the test that tries to break it"),
     say("Who may do what"),
     say("Write a template of your own"),
+    say("Run jobs on Celery workers"),
 )
 # The help topic of a page, by the beginning of its address.
 TOPICS = (

@@ -12,7 +12,7 @@ import yaml
 from tests.deployment.tools import DEPLOY, DRAIN_SLACK, run, tool, unknown_settings
 
 Manifest = dict[str, Any]
-OVERLAYS = ("small", "production", "nats")
+OVERLAYS = ("small", "production", "celery", "nats")
 VERSIONS = ("1.33", "1.35", "1.37")
 EXACT = re.compile(r":\d+\.\d+\.\d+[\w.-]*$|@sha256:[0-9a-f]{64}$")
 WEB_DRAIN_SECONDS = 5  # app.webserver.server.DRAIN_SECONDS

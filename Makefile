@@ -61,8 +61,9 @@ $(NODE_MODULES): tests/clients/package-lock.json
 run: $(STAMP) ## Serve http://127.0.0.1:8080 with a MongoDB of its own; make run SAMPLE=1 with sample data
 	@exec $(if $(SAMPLE),env JOBWRIGHT_SAMPLE=$(SAMPLE)) $(BIN)/jobwright serve
 
-demo: $(STAMP) ## Run one job of each template on data of its own, and print the outcomes: 20 seconds
-	@exec $(BIN)/jobwright demo
+demo: $(STAMP) $(if $(filter celery,$(EXECUTOR)),setup-celery) ## Run one job of each template and print the outcomes: 20 seconds; make demo EXECUTOR=celery on two Celery workers
+	@$(if $(filter celery,$(EXECUTOR)),scripts/system-packages.sh celery)
+	@exec $(BIN)/jobwright demo $(if $(EXECUTOR),--executor $(EXECUTOR))
 
 test: setup-tests ## Run all tests: about 28 minutes on two cores
 	@echo "1/3 Unit and integration tests: about 12 minutes"

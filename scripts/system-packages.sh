@@ -17,7 +17,7 @@ if [ "${1:-}" = tests ] && ! command -v nats-server >/dev/null; then missing+=(n
 if [ "${1:-}" = tests ] && ! PATH=$PATH:/usr/sbin command -v nginx >/dev/null; then missing+=(nginx-light); fi
 if [ "${1:-}" = tests ] && ! PATH=$PATH:/usr/sbin command -v haproxy >/dev/null; then missing+=(haproxy); fi
 if [ "${1:-}" = tests ] && ! command -v systemd-analyze >/dev/null; then missing+=(systemd); fi
-if [ "${1:-}" = tests ] && ! command -v redis-server >/dev/null; then missing+=(redis-server); fi
+if [[ "${1:-}" =~ ^(tests|celery)$ ]] && ! command -v redis-server >/dev/null; then missing+=(redis-server); fi
 if [ "${1:-}" = tests ] && [ ! -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && ! command -v rabbitmq-server >/dev/null; then missing+=(rabbitmq-server); fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -17,6 +17,7 @@ from app.demo.example import JOB, example_service, has_example
 from app.demo.jobs import BUS, FILES, JOBS, LEDGER, MAIL, SERVICE, SHOP, DemoJob, Shop, sample_data, write_ledger
 from app.demo.servers import WAIT_SECONDS, Inbox, bus_server, free_port, mail_server, mongod, service, web_server
 from app.demo.surprise import Surprise, must
+from app.demo.workers import WORKERS, redis_server, workers
 from app.events import configure_logging
 
 
@@ -31,8 +32,8 @@ class Row:
     page: str
 
 
-def run_demo() -> int:
-    """Runs the demo. Returns the exit code: 0 if every job has done its work, else 1."""
+def run_demo(*, celery: bool = False) -> int:
+    """Runs the demo; with `celery`, on Celery workers. Returns the exit code: 0 if every job has done its work, else 1."""
     began = time.monotonic()
     configure_logging(level="WARNING")
     print("Starting a service for the demo. Each job takes about a second.\n", flush=True)
@@ -44,7 +45,10 @@ def run_demo() -> int:
             smtp_port = stack.enter_context(mail_server(inbox))
             hook_port = stack.enter_context(web_server(inbox))
             example_port = free_port()
-            address, token = stack.enter_context(service(folder, uri, (hook_port, example_port)))
+            broker = stack.enter_context(redis_server(folder / "redis")) if celery else {}
+            address, token, environment = stack.enter_context(service(folder, uri, (hook_port, example_port), broker))
+            if celery:
+                stack.enter_context(workers(folder, environment))
             shop = Shop(stack.enter_context(sample_data(uri)), inbox, folder, hook_port)
             client = stack.enter_context(httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=10))
             demo = _Demo(client, address)
@@ -65,7 +69,8 @@ def run_demo() -> int:
                 _print_row(demo.run_registered(example_port))
                 jobs += 1
             seconds = time.monotonic() - began
-            print(f"\nAll {jobs} jobs did their work, in {seconds:.1f} s. The service stops now. `make run` starts one that stays.")
+            where = f" on {WORKERS} Celery workers" if celery else ""
+            print(f"\nAll {jobs} jobs did their work{where}, in {seconds:.1f} s. The service stops now. `make run` starts one that stays.")
     except Surprise as surprise:
         print(f"\nThe demo failed: {surprise}", file=sys.stderr)
         return 1

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -151,9 +151,9 @@ def _registry() -> str:
 
 
 @contextmanager
-def service(folder: Path, uri: str, ports: Sequence[int]) -> Iterator[tuple[str, str]]:
-    """Runs `jobwright serve` as a process on a free port. Its jobs may call `ports` of this machine. Yields its address and a token from
-    `jobwright token create`."""
+def service(folder: Path, uri: str, ports: Sequence[int], more: Mapping[str, str]) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """Runs `jobwright serve` as a process on a free port, with `more` settings. Its jobs may call `ports` of this machine. Yields its
+    address, a token from `jobwright token create`, and its environment."""
     port = free_port()
     environment = {
         **os.environ,
@@ -168,6 +168,7 @@ def service(folder: Path, uri: str, ports: Sequence[int]) -> Iterator[tuple[str,
         "JOBWRIGHT_ALLOWED_HOSTS": ",".join(f"127.0.0.1:{port}" for port in ports),
         "JOBWRIGHT_COMMAND_PROGRAMS": PROGRAM,
         "JOBWRIGHT_LOG_FORMAT": "json",
+        **more,
     }
     command = [sys.executable, "-m", "app.cli"]
     output = folder / "serve.log"
@@ -179,7 +180,7 @@ def service(folder: Path, uri: str, ports: Sequence[int]) -> Iterator[tuple[str,
         create = [*command, "token", "create", "--user", "admin@localhost", "--name", "demo"]
         made = subprocess.run(create, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - ourselves
         must(re.fullmatch(r"jw_\S+\n", made.stdout), f"no token was printed: {made.stdout}{made.stderr}")
-        yield address, made.stdout.strip()
+        yield address, made.stdout.strip(), environment
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(60)

@@ -21,7 +21,7 @@ PROBE_SECONDS = 10.0
 DEAF_SECONDS = 35.0  # a consumer that takes no probe for so long, while the broker answers, takes nothing
 NEEDS_SECONDS = 5.0  # which labels executions need is looked up again after this time
 STALE_SECONDS = 1.0  # a hint that this worker has no room for goes back after this time, to where other workers take it
-RESTART_SECONDS = 5.0  # a consumer lets go of its connection within this time, or its process ends
+RESTART_SECONDS = 15.0  # a consumer lets go of its connection within this time, or its process ends
 
 
 class Hearing(Loop):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.builders.brokers import Broker
+from app.audit.model import SYSTEM
+from tests.builders.brokers import Broker, Redis
 from tests.builders.fleet import Fleet
-from tests.support import Service
+from tests.builders.resp_proxy import RespProxy
+from tests.lengths import LONG
+from tests.support import Service, eventually
+
+AWAY_SECONDS = 300 if LONG else 5
+FIRST_RUN_WITHIN = 5.0
+PLANNED_WITHIN = 2.0  # seconds after a due time
 
 MakeFleet = Callable[..., Fleet]
 
@@ -32,12 +40,65 @@ def fleet(start: Callable[..., Service], mongod: str, database_name: str, tmp_pa
 def test_workers_run_what_a_scheduler_plans(broker: Broker, fleet: MakeFleet) -> None:
     house = fleet(broker.url)
     workers = [house.worker(), house.worker()]
-    began = time.monotonic()
     house.put(house.job(), 500)
     house.wait_for(500)
-    print(500 / (time.monotonic() - began), "runs/s")
     assert house.outcomes() == {"success": 500}
     owners = set(house.executions.distinct("attempts.worker"))
     assert len(owners) == 2
     assert [worker.stop() for worker in workers] == [0, 0]
     assert house.planner.stop() == 0
+
+
+def test_runs_wait_while_the_broker_is_away_and_start_soon_after_its_return(redis: Redis, fleet: MakeFleet) -> None:
+    """Due times are planned on time meanwhile, and what runs goes on and can be cancelled."""
+    house = fleet(redis.url)
+    worker = house.worker()
+    job, long = house.job(), house.job(parameters={"seconds": 3600})
+    (running,) = house.put(long)
+    eventually(lambda: house.executions.find_one({"_id": running, "status": "running"}))
+    redis.stop()
+    waiting = house.put(job, 30)
+    ticks = house.job(schedule={"type": "interval", "interval_seconds": 1})
+    eventually(lambda: house.executions.count_documents({"job_id": ticks.id}) >= AWAY_SECONDS, seconds=AWAY_SECONDS + 60)
+    late = [row["queued_at"] - row["scheduled_for"] for row in house.executions.find({"job_id": ticks.id})]
+    assert max(late).total_seconds() < PLANNED_WITHIN
+    house.services.runs.cancel(SYSTEM, running)
+    eventually(lambda: house.executions.find_one({"_id": running, "status": "cancelled"}))
+    assert house.executions.count_documents({"_id": {"$in": waiting}, "status": "queued"}) == 30
+    assert house.planner.event("broker.away")
+    redis.start()
+    began = time.monotonic()
+    eventually(lambda: house.executions.find_one({"_id": {"$in": waiting}, "started_at": {"$ne": None}}), every=0.02)
+    assert time.monotonic() - began < FIRST_RUN_WITHIN
+    eventually(lambda: house.executions.count_documents({"_id": {"$in": waiting}, "status": "success"}) == 30)
+    assert worker.stop() == 0
+
+
+def test_purged_queues_lose_nothing(redis: Redis, fleet: MakeFleet) -> None:
+    house = fleet(redis.url)
+    house.worker()
+    house.put(house.job(), 300)
+    for _ in range(10):
+        time.sleep(0.2)
+        subprocess.run(["redis-cli", "-p", str(redis.port), "flushall"], check=True, capture_output=True)
+    house.wait_for(300)
+    assert house.outcomes() == {"success": 300}
+
+
+def test_a_worker_that_hears_nothing_is_found_and_others_get_its_runs(redis: Redis, fleet: MakeFleet) -> None:
+    """It is connected, and its broker answers; only the connection by which it waits for messages is dead."""
+    proxy = RespProxy(redis.port)
+    house = fleet(redis.url)
+    deaf = house.worker(CELERY_BROKER_URL=redis.url_at(proxy.port))
+    proxy.deaf = True
+    began = time.monotonic()
+    eventually(lambda: deaf.event("worker.deaf"), seconds=60)
+    assert time.monotonic() - began < 45
+    house.worker()
+    house.put(house.job(), 20)
+    house.wait_for(20)
+    assert time.monotonic() - began < 60
+    assert house.outcomes() == {"success": 20}
+    proxy.deaf = False
+    eventually(lambda: house.store.database["nodes"].count_documents({"hears": True}) == 2)
+    proxy.close()

@@ -345,8 +345,9 @@ def test_users_tokens_and_migrations_from_the_command_line(mongod: str, database
             client.drop_database(database_name)
 
 
-def test_the_demo_ends_well(mongod: str) -> None:
-    made = run("demo", MONGODB_URI=mongod)
+@pytest.mark.parametrize("executor", ["local", "celery"])
+def test_the_demo_ends_well(mongod: str, executor: str) -> None:
+    made = run("demo", "--executor", executor, MONGODB_URI=mongod)
     assert made.returncode == 0, made.stdout + made.stderr
     ours = [
         entry.template.type

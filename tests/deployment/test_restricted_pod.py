@@ -97,8 +97,8 @@ def secrets(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "secrets"
     folder.mkdir()
     with secured_mongod(tmp_path, made) as (uri, _):
-        values = {"mongodb-uri": uri} | {key: (made / f"jobwright_{key.replace('-', '_')}").read_text() for key in ("admin-password",)}
-        values["secret-key"] = (made / "jobwright_key").read_text()
+        values = {"mongodb-uri": uri, "secret-key": (made / "jobwright_key").read_text()}
+        values |= {key: (made / f"jobwright_{key.replace('-', '_')}").read_text() for key in ("admin-password", "metrics-token")}
         for name, value in values.items():
             (folder / name).write_text(value)
             (folder / name).chmod(0o440)

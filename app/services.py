@@ -30,6 +30,7 @@ from app.execution.overview import Overview
 from app.execution.previews import Previews
 from app.execution.runs import Runs
 from app.execution.unplaced import Unplaced
+from app.imports.service import Imports
 from app.integrations.callbacks.reports import Callbacks
 from app.integrations.inbound.addresses import Addresses
 from app.integrations.inbound.reception import Reception
@@ -115,6 +116,7 @@ class Services:
     reception: Reception
     exchange: Exchange
     bulk: Bulk
+    imports: Imports
     callbacks: Callbacks
     runs: Runs
     previews: Previews

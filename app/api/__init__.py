@@ -27,6 +27,7 @@ from app.api.errors import answer_elsewhere
 from app.api.exchange import routes as exchange
 from app.api.executions import routes as executions
 from app.api.health import routes as health
+from app.api.imports import routes as imports
 from app.api.inbound import routes as inbound
 from app.api.job_history import routes as job_history
 from app.api.job_types import routes as job_types
@@ -58,6 +59,7 @@ API_VERSION = "1"  # of the interface, which anybody may read; the version of th
 # In the order in which the OpenAPI document lists them.
 RESOURCES = (
     exchange,
+    imports,
     jobs,
     job_history,
     inbound,

@@ -23,7 +23,7 @@ SECTIONS = {
         "export": "app.cli.exchange:export_jobs",
         "plan": "app.cli.exchange:plan_file",
         "apply": "app.cli.exchange:apply_file",
-        "import": "app.cli.exchange:import_file",
+        "import": "app.cli.imports:import_jobs",
     },
     "Accounts": {
         "user": "app.cli.user:user",

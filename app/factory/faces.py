@@ -18,6 +18,7 @@ from app.factory.jobs import Jobs, build_jobs
 from app.factory.metrics import build_metrics
 from app.factory.people import People, build_people
 from app.factory.templates import Materials, build_materials
+from app.imports.service import Imports
 from app.jobtemplates.catalogue import Catalogue
 from app.migrations import Migrator
 from app.mongo import store_errors
@@ -132,6 +133,13 @@ def _services(
         registrations=integrations.registrations,
         metrics=build_metrics(ground, executions.unplaced),
         samples=_samples(ground, materials, jobs, executions),
+        imports=Imports(
+            store=ground.stores.imports,
+            registry=registered.registry,
+            runs=by_hand.runs,
+            audit=ground.audit,
+            clock=ground.clock,
+        ),
         bulk=Bulk(
             registry=registered.registry,
             directory=registered.directory,

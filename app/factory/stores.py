@@ -20,6 +20,7 @@ from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.measured_store import MeasuredStore
 from app.execution.statistics_store import StatisticsStore
+from app.imports.store import ImportStore
 from app.integrations.callbacks.endpoint_store import EndpointStore
 from app.integrations.inbound.address_store import AddressStore
 from app.integrations.inbound.delivery_store import DeliveryStore
@@ -99,6 +100,7 @@ class Stores:
     nodes: NodeStore
     approvals: ApprovalStore
     samples: SampleStore
+    imports: ImportStore
     services: ServiceStore
     inbound_addresses: AddressStore
     inbound_deliveries: DeliveryStore
@@ -158,6 +160,7 @@ class Stores:
             nodes=NodeStore(database),
             approvals=ApprovalStore(database),
             samples=SampleStore(database),
+            imports=ImportStore(database),
             services=ServiceStore(database),
             inbound_addresses=AddressStore(database),
             inbound_deliveries=DeliveryStore(database),

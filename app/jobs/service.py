@@ -25,7 +25,7 @@ from app.jobs.definitions import Definitions
 from app.jobs.dependencies import Dependencies
 from app.jobs.gate import ApprovalGate, Operation
 from app.jobs.layers import definition_of, refuse_locked, relayered, with_locked_of
-from app.jobs.model import DEFINITION_FIELDS, Cause, Job, JobDefinition, job_document, job_from, to_plain
+from app.jobs.model import DEFINITION_FIELDS, Cause, Job, JobDefinition, Pause, job_document, job_from, to_plain
 from app.jobs.parameters import JobParameters
 from app.jobs.registry_store import RegistryStore, SameRequest
 from app.jobs.revisions import Revision, change, difference
@@ -159,17 +159,22 @@ class JobRegistry:
 
     # -- changing -------------------------------------------------------------------------------------------------
 
-    def create(self, actor: Actor, body: Any, *, idempotency_key: str | None = None, origin: str | None = None) -> tuple[Job, bool]:
+    def create(
+        self, actor: Actor, body: Any, *, idempotency_key: str | None = None, origin: str | None = None, pause: str = ""
+    ) -> tuple[Job, bool]:
         """Makes a job from `body` (requirement 002). Returns it with True, or with False if an earlier request with the same
-        `idempotency_key` has made it.
+        `idempotency_key` has made it. With `pause`, a reason, a job with due times is paused from the beginning.
 
         Raises ValidationFailed with every field that is wrong; DuplicateName; LimitReached; Forbidden; ApprovalNeeded; Conflict if
         `idempotency_key` was used for another body.
         """
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest() if idempotency_key else None
-        job_id = str(uuid.uuid5(_REQUEST_SPACE, f"{actor.id}\0{idempotency_key}") if idempotency_key else uuid.uuid4())
+        job_id = requested_id(actor.id, idempotency_key) if idempotency_key else str(uuid.uuid4())
         job = replace(self.draft(actor, body, job_id=job_id), request_digest=digest)
         job = replace(job, origin=origin or job.origin)
+        if pause and job.next_run_at is not None:
+            paused = Pause(reason=pause, by=actor.name, at=job.created_at, since_due=job.next_run_at)
+            job = replace(job, paused=paused, next_run_at=None)
         replayed = self._store.get(job.id) if idempotency_key else None
         if replayed is not None:
             return _same_request(replayed, digest), False
@@ -302,7 +307,8 @@ class JobRegistry:
         self._definitions.refuse_foreign_group(actor, wanted.definition)
         self._gate.check(actor, wanted, Operation.CREATE)
         self._definitions.recheck(wanted, moved=True)
-        job = replace(wanted, created_at=now, updated_at=now, next_run_at=self._first_due(wanted.definition, now))
+        due = self._first_due(wanted.definition, now) if wanted.paused is None else None
+        job = replace(wanted, created_at=now, updated_at=now, next_run_at=due)
         try:
             return self._add(actor, job)
         except SameRequest as same:
@@ -449,6 +455,11 @@ class JobRegistry:
     def _first_due(self, definition: JobDefinition, now: datetime) -> datetime | None:
         """Returns the next due time from now on: a change of the schedule never makes a job due at once."""
         return self._rules.next_after(definition.schedule, now) if definition.enabled else None
+
+
+def requested_id(actor_id: str, idempotency_key: str) -> str:
+    """Returns the id of the job that an actor makes with an idempotency key."""
+    return str(uuid.uuid5(_REQUEST_SPACE, f"{actor_id}\0{idempotency_key}"))
 
 
 def _same_request(job: Job, digest: str | None) -> Job:

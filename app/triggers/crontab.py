@@ -28,6 +28,7 @@ MACROS = {
 }
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_ONE_NUMBER = re.compile(r"(?<![A-Za-z0-9-])([A-Za-z0-9]+)-\1/[0-9]+", re.IGNORECASE)
 _TERM = re.compile(r"(?P<first>\*|[A-Za-z0-9]+)(?:-(?P<last>[A-Za-z0-9]+))?(?:/(?P<step>[A-Za-z0-9]+))?")
 
 
@@ -77,7 +78,8 @@ def check_expression(expression: str) -> str:
         )
     for field, match in zip(_FIELDS if len(fields) == 5 else (_SECOND, *_FIELDS), fields, strict=True):
         _check_field(field, match[0], match.start())
-    normal = " ".join(match[0] for match in fields)
+    # A range of one number has that number, whatever its step; cronsim would go on from it to the end of the field.
+    normal = _ONE_NUMBER.sub(r"\1", " ".join(match[0] for match in fields))
     try:
         parts_of(normal)
     except CronSimError as error:

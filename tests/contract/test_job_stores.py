@@ -13,6 +13,7 @@ from app.execution.acknowledgement_store import AcknowledgementStore
 from app.execution.day_store import DayStore, Tally
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore, chunk
+from app.imports.store import ImportRecord, ImportStore, import_id
 from app.jobs.draft_store import DraftStore
 from app.jobs.move_store import MoveStore
 from app.jobs.note_store import NoteStore
@@ -225,3 +226,32 @@ def test_logs_are_read_in_order_by_number_and_by_a_search(database: Data) -> Non
     logs.remove(["e"])
     assert list(logs.all("e")) == []
     assert len(list(logs.all("other"))) == 1
+
+
+def test_an_import_has_one_record_that_is_completed_once(database: Data) -> None:
+    imports = ImportStore(database)
+    record = ImportRecord(
+        id=import_id("crontab:web1:/etc/crontab", "e"),
+        source="crontab:web1:/etc/crontab",
+        entry="e",
+        plan="hash",
+        state="making",
+        job_id="j",
+        name="nightly",
+        digest="",
+        by="Ada",
+        by_id="ada",
+        at=NOW,
+    )
+    assert imports.get(record.id) is None
+    assert imports.begin(record)
+    assert not imports.begin(replace(record, by="Bert"))
+    assert imports.get(record.id) == record
+    assert imports.take_over(record, by="Bert", by_id="bert", job_id="k", at=NOW + timedelta(minutes=1))
+    assert not imports.take_over(record, by="Cleo", by_id="cleo", job_id="l", at=NOW + timedelta(minutes=1)), "it has changed"
+    imports.complete(record.id, job_id="k", name="nightly (web1)", digest="d")
+    (done,) = imports.of_source(record.source, 10)
+    assert (done.state, done.job_id, done.name, done.digest, done.by) == ("made", "k", "nightly (web1)", "d", "Bert")
+    assert imports.of_source("crontab:web2:/etc/crontab", 10) == []
+    imports.remove(record.id)
+    assert imports.get(record.id) is None

@@ -125,6 +125,9 @@ REST: dict[tuple[str, str], May | None] = {
     ("GET", f"{A}/tokens"): May.MANAGE_ACCOUNTS,
     ("POST", f"{TOKEN}/rotate"): May.MANAGE_ACCOUNTS,
     ("DELETE", TOKEN): May.MANAGE_ACCOUNTS,
+    ("GET", f"{A}/imports"): May.SEE_JOBS,
+    ("POST", f"{A}/imports"): May.CHANGE_JOBS,
+    ("DELETE", f"{A}/imports/<import_id>"): May.CHANGE_JOBS,
     ("GET", f"{A}/sample-data"): May.MANAGE_SAMPLE,
     ("PUT", f"{A}/sample-data"): May.MANAGE_SAMPLE,
     ("DELETE", f"{A}/sample-data"): May.MANAGE_SAMPLE,
@@ -354,6 +357,7 @@ WEB: dict[tuple[str, str], May | None] = {
 COMMAND = {"name": "new", "schedule_type": "interval", "interval_seconds": 60, "target_command": "cmd.x"}
 CALENDAR: dict[str, Any] = {"timezone": "UTC", "dates": [{"from": "2030-01-01"}]}
 BODIES: dict[tuple[str, str], Any] = {
+    ("POST", f"{A}/imports"): {"source": "crontab:m:/t", "entry": "e", "plan": "p", "job": {"name": "imported", "template_type": "noop"}},
     ("POST", f"{A}/scheduler-jobs"): {"name": "new", "template_type": "noop"},
     ("POST", f"{A}/scheduler-jobs/validate"): {"name": "new", "template_type": "noop"},
     ("POST", f"{A}/scheduler-jobs/plan"): {"jobwright": 1, "jobs": []},
@@ -464,6 +468,7 @@ def address(rule: str, targets: dict[str, str]) -> str:
         "preset_id": "none",
         "note_id": "none",
         "event_id": "none",
+        "import_id": "none",
         "what": "notify",
         **targets,
     }.items():

@@ -156,6 +156,13 @@ class House:
         DeliveryStore(self.db).add(delivery)
         sample = {"state": "ready", "by": actor.email, "at": now, "database": "shop", "failing_hour": 3}
         self.db["samples"].insert_one({"_id": "sample", **sample, "connections": [], "jobs": [self.job.id]})
+        services.imports.create(
+            actor,
+            source="crontab:web1:/etc/crontab",
+            entry="e",
+            plan="p",
+            body={"name": "imported", "template_type": "noop", "schedule": {"type": "manual"}},
+        )
         mark = {"failed_at": now, "by": actor.email, "at": now, "note": "known", "dismissed": False}
         self.db["acknowledgements"].insert_one({"_id": self.job.id, "execution_id": "e", **mark})
         NodeStore(self.db).beat("node", Heartbeat(host="h", clock=now, tick_age_seconds=0.1))
@@ -300,6 +307,7 @@ class House:
             "job-executions",
             "job-templates",
             "maintenance",
+            "imports",
             "sample-data",
             "scheduler-jobs",
             "tokens",
@@ -492,6 +500,7 @@ COLLECTIONS = [
     "run_limits",
     "settings_seen",
     "samples",
+    "imports",
     "metric_totals",
 ]
 # Whose absence of a field is no damage: it always may be missing.

@@ -147,3 +147,9 @@ def test_any_text_is_an_expression_or_is_refused_at_one_of_its_characters(text: 
     times = list(islice(iter_times(text, "Europe/Berlin", utc("2026-03-02T12:00")), 3))
     assert times == sorted(set(times))
     assert times[0] > utc("2026-03-02T12:00")
+
+
+def test_a_range_of_one_number_has_that_number_whatever_its_step() -> None:
+    """cronsim would go on to the end of the field; cron does not."""
+    assert check_expression("*,29 10-10/4 25 * fri-FRI/2") == "*,29 10 25 * fri"
+    assert check_expression("1-10/2 * * * *") == "1-10/2 * * * *"

@@ -1,0 +1,339 @@
+"""`jobwright import`: jobs of a file, and jobs of other schedulers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from app.cli.client import Client, Waits, segment
+from app.cli.connect import Server, open_client, with_client, with_server
+from app.cli.exchange import import_file
+from app.cli.failures import ExitCode, Failed
+from app.cli.groups import OrderedGroup, examples
+from app.cli.options import JSON
+from app.cli.output import echo, note, print_json
+
+if TYPE_CHECKING:
+    from app.imports.plan import Plan, PlanEntry
+    from app.imports.sources import SourceOptions
+
+IMPORTS = "/imports"
+FILE_COMMAND = "file"
+
+
+class ImportGroup(OrderedGroup):
+    """A group whose first word may also be the file of `jobwright import FILE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Puts the name of the command for files before a first word that names no command."""
+        if args and args[0] not in self.commands and args[0] not in {"-h", "--help"}:
+            args = [FILE_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    "import",
+    cls=ImportGroup,
+    epilog=examples(
+        "jobwright import jobs.yaml",
+        "jobwright import plan /etc/crontab --zone Europe/Berlin --output plan.json",
+        "jobwright import apply plan.json",
+    ),
+)
+def import_jobs() -> None:
+    """Import jobs from a file or another scheduler.
+
+    `jobwright import FILE` creates the jobs of a file that do not exist yet. The commands below import from another scheduler: scan it,
+    make a plan, apply the plan, verify it, and roll it back.
+    """
+
+
+import_jobs.add_command(import_file, FILE_COMMAND)
+
+SOURCE = click.argument("source")
+PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+DECIDE = click.option(
+    "--decide", "decisions", multiple=True, metavar="ENTRY=CHOICE", help="A decision; ENTRY is the id of an entry, or all."
+)
+_OPTIONS = (
+    click.option("--zone", "timezone", default="", metavar="ZONE", help="The time zone of the machine that the source comes from."),
+    click.option("--machine", default="", metavar="NAME", help="The name of that machine. Default: the name of this machine."),
+    click.option("--layout", default="auto", metavar="LAYOUT", help="Of a crontab: user, system (with a column for the user) or scripts."),
+    click.option("--home", default="", metavar="FOLDER", help="The home folder of the user whose crontab it is."),
+    click.option("--schedule", default="", metavar="TIMES", help="When a folder of scripts runs, such as '25 6 * * *'."),
+)
+
+
+def _of_source(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return SOURCE(command)
+
+
+def _options(values: Mapping[str, str]) -> SourceOptions:
+    from app.imports.sources import SourceOptions  # noqa: PLC0415 - `--help` does without it
+
+    return SourceOptions(**{**values, "machine": values["machine"] or socket.gethostname()})
+
+
+@import_jobs.command(
+    "scan", epilog=examples("jobwright import scan /etc/crontab", "jobwright import scan crontab:/var/spool/cron/crontabs")
+)
+@_of_source
+@JSON
+def scan(source: str, as_json: bool, **values: str) -> None:
+    """Print the entries of another scheduler, with all their fields.
+
+    SOURCE is TYPE:PLACE, such as crontab:/etc/crontab. Without a type it is a crontab. Nothing is written, and no registry is needed.
+    """
+    from app.imports.sources import split_place  # noqa: PLC0415 - `--help` does without it
+
+    kind, place = split_place(source)
+    reading = kind.read(place, _options(values))
+    rows: list[dict[str, Any]] = [
+        {
+            "id": entry.id,
+            "where": entry.where,
+            "kind": entry.kind.value,
+            "raw": entry.raw,
+            "name": entry.name,
+            "fields": dict(entry.values),
+            "environment": dict(entry.command.environment) if entry.command else {},
+            "secrets": list(entry.secrets),
+            "reason": entry.reason,
+        }
+        for entry in reading.entries
+    ]
+    if as_json:
+        print_json({"source": reading.name, "digest": reading.digest, "entries": rows, "remarks": list(reading.remarks)})
+        return
+    for row in rows:
+        echo(f"{row['kind']:<8}{row['id']}  ({row['where']})")
+        echo(f"  {row['raw']}")
+        for name, value in {**row["fields"], **row["environment"], "name": row["name"], "reason": row["reason"]}.items():
+            if value and name != "layout":
+                echo(f"    {name}: {value}")
+    for remark in reading.remarks:
+        note(remark)
+
+
+@import_jobs.command("plan", epilog=examples("jobwright import plan /etc/crontab --zone Europe/Berlin --output plan.json"))
+@_of_source
+@click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="The file to write the plan to.")
+@click.option(
+    "--format", "view", type=click.Choice(["text", "json", "html"]), default="text", show_default=True, help="How to print the plan."
+)
+@click.option("--offline", is_flag=True, help="Do not ask the registry which templates there are.")
+@DECIDE
+@with_server
+def plan(
+    server: Server | None, source: str, output: Path | None, view: str, offline: bool, decisions: Sequence[str], **values: str
+) -> None:
+    """Plan an import: what becomes of each entry and of each of its fields.
+
+    Nothing is changed. With --output, the plan is written to a file for apply, verify and roll-back. Decisions are made with --decide, or
+    in the file, as the value of "chosen".
+    """
+    from app.imports.plan import decide, make_plan  # noqa: PLC0415 - `--help` does without it
+    from app.imports.sources import split_place  # noqa: PLC0415 - the same
+    from app.imports.views import as_html, as_text, summary  # noqa: PLC0415 - the same
+
+    kind, place = split_place(source)
+    templates = None if offline else _templates(server)
+    made = make_plan(kind, place, _options(values), datetime.now(UTC), templates=templates)
+    decide(made, decisions)
+    if output is not None:
+        _write(output, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
+        if view == "text":
+            note(f"{summary(made)} The plan is in {output}.")
+            return
+    if view == "json":
+        print_json(made)
+    else:
+        echo(as_html(made) if view == "html" else as_text(made), nl=False)
+
+
+@import_jobs.command("apply", epilog=examples("jobwright import apply plan.json", "jobwright import apply plan.json --decide all=approve"))
+@PLAN
+@DECIDE
+@click.option("--only", multiple=True, metavar="ENTRY", help="Only these entries.")
+@JSON
+@with_client
+def apply_plan(client: Client, plan_file: Path, decisions: Sequence[str], only: Sequence[str], as_json: bool) -> None:
+    """Create the jobs of a plan, paused, and print the commands that disable the originals.
+
+    The plan is refused if the source has changed since. Entries that were imported before are left as they are, so the command can be
+    repeated. The exit code is 1 if a job could not be created.
+    """
+    from app.imports.plan import State, decide, refuse_changed, state_of  # noqa: PLC0415 - `--help` does without it
+
+    planned, source = _read(plan_file)
+    decide(planned, decisions)
+    refuse_changed(planned, source)
+    rows = []
+    for entry in planned["entries"]:
+        if only and entry["id"] not in only:
+            continue
+        state = state_of(entry)
+        result, detail = _create(client, planned, entry) if state is State.READY else (state.value, _why_not(entry, state))
+        rows.append({"entry": entry["id"], "result": result, "detail": detail, "disable": entry.get("disable", "")})
+    if as_json:
+        print_json({"entries": rows})
+    else:
+        _print_results(rows)
+    if any(row["result"] == "failed" for row in rows):
+        sys.exit(ExitCode.FAILED)
+
+
+@import_jobs.command("verify", epilog=examples("jobwright import verify plan.json"))
+@PLAN
+@JSON
+@with_client
+def verify(client: Client, plan_file: Path, as_json: bool) -> None:
+    """Compare the registry with a plan and with its source.
+
+    Reports jobs that are missing or changed, and entries that run twice because the job is on and the original is not disabled. The exit
+    code is 1 if there are any.
+    """
+    from app.imports.plan import State, state_of  # noqa: PLC0415 - `--help` does without it
+
+    planned, source = _read(plan_file)
+    active = _active(planned, source)
+    imported = {row["entry"]: row for row in client.get(IMPORTS, "imports", source=planned["source"]["name"])["imports"]}
+    rows = []
+    for entry in planned["entries"]:
+        if state_of(entry) is State.READY or entry["id"] in imported:
+            row = imported.get(entry["id"], {"standing": "missing", "name": (entry["job"] or {}).get("name", "")})
+            original = "active" if entry["id"] in active else "disabled"
+            rows.append({"entry": entry["id"], "name": row["name"], "original": original, "finding": _finding(entry, row, original)})
+    for row in rows if not as_json else ():
+        echo(f"{row['finding'] or 'as planned':<14}{row['name']}  ({row['entry']}, original {row['original']})")
+    if as_json:
+        print_json({"entries": rows})
+    if any(row["finding"] for row in rows):
+        sys.exit(ExitCode.FAILED)
+
+
+@import_jobs.command("roll-back", epilog=examples("jobwright import roll-back plan.json"))
+@PLAN
+@JSON
+@with_client
+def roll_back(client: Client, plan_file: Path, as_json: bool) -> None:
+    """Delete the jobs that apply has created, and print the commands that enable the originals.
+
+    Jobs that somebody has changed since are kept and named. The exit code is 1 if a job was kept.
+    """
+    planned, _ = _read(plan_file)
+    enable = {entry["id"]: entry.get("enable", "") for entry in planned["entries"]}
+    rows = []
+    for imported in client.get(IMPORTS, "imports", source=planned["source"]["name"])["imports"]:
+        try:
+            client.delete(f"{IMPORTS}/{segment(imported['id'])}", "import")
+            result, detail = "deleted", ""
+        except Waits as waits:
+            result, detail = "approval", waits.message
+        except Failed as failed:
+            result, detail = "kept", failed.message
+        rows.append({"entry": imported["entry"], "name": imported["name"], "result": result, "detail": detail})
+    if as_json:
+        print_json({"entries": rows})
+    for row in rows if not as_json else ():
+        echo(_result_line(row["result"], row["name"], row["detail"]))
+        if row["result"] == "deleted" and enable.get(row["entry"]):
+            echo(f"  to enable the original again: {enable[row['entry']]}")
+    if not rows:
+        note("Nothing of this plan was applied.")
+    if any(row["result"] != "deleted" for row in rows):
+        sys.exit(ExitCode.FAILED)
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def _templates(server: Server | None) -> set[str]:
+    with open_client(server) as client:
+        return {template["id"] for template in client.get("/job-templates", "templates")["templates"]}
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a plan, which only its owner can read: commands of a machine are nobody else's."""
+    from templates_lib import private  # noqa: PLC0415 - `--help` does without it
+
+    with path.open("wb") if path.exists() else private.create(path) as stream:
+        stream.write(text.encode())
+
+
+def _read(path: Path) -> tuple[Plan, Any]:
+    """Returns a plan and its source."""
+    from app.imports.plan import PlanError, read_plan  # noqa: PLC0415 - `--help` does without it
+    from app.imports.sources import SOURCES  # noqa: PLC0415 - the same
+
+    planned = read_plan(path.read_text(encoding="utf-8"))
+    source = SOURCES.get(planned["source"]["type"])
+    if source is None:
+        raise PlanError(f"The plan is of a source that this release does not know: {planned['source']['type']}.")
+    return planned, source
+
+
+def _create(client: Client, planned: Plan, entry: PlanEntry) -> tuple[str, str]:
+    """Creates the job of an entry. Returns the result and its detail. Raises Failed if the server is not there."""
+    body = {"source": planned["source"]["name"], "entry": entry["id"], "plan": planned["hash"], "job": entry["job"]}
+    try:
+        imported = client.post(IMPORTS, "import", body)["import"]
+    except Waits as waits:
+        return "approval", waits.message
+    except Failed as failed:
+        if failed.exit_code == ExitCode.UNREACHABLE:
+            raise
+        return "failed", failed.message
+    return ("created" if imported.get("created") else "exists"), imported["name"]
+
+
+def _why_not(entry: PlanEntry, state: str) -> str:
+    if entry["reason"]:
+        return str(entry["reason"])
+    if state == "waits":
+        return f"waits for: {entry['waits_for']}"
+    return " ".join(decision["question"] for decision in entry["decisions"] if decision["chosen"] is None)
+
+
+def _result_line(result: str, name: str, detail: str) -> str:
+    return f"{result:<10}{name}: {detail}" if detail else f"{result:<10}{name}"
+
+
+def _print_results(rows: Sequence[Mapping[str, str]]) -> None:
+    for row in rows:
+        echo(_result_line(row["result"], row["entry"], row["detail"]))
+    there = [row for row in rows if row["result"] in {"created", "exists"}]
+    if there:
+        echo("\nThe jobs are paused. Before you resume one (jobwright job resume NAME), disable its original:")
+        for row in there:
+            echo(f"  {row['disable']}")
+
+
+def _active(planned: Plan, source: Any) -> Collection[str]:
+    """Returns the ids of the entries that the old scheduler still has."""
+    from app.imports.sources import SourceOptions  # noqa: PLC0415 - `--help` does without it
+
+    known = planned["source"]
+    options = SourceOptions(**{name: known[name] for name in ("machine", "timezone", "layout", "home", "schedule")})
+    return {entry.id for entry in source.read(known["place"], options).entries if entry.kind == "job"}
+
+
+def _finding(entry: PlanEntry, row: Mapping[str, Any], original: str) -> str:
+    """Returns what is wrong with an imported entry; "" if it is as planned."""
+    if row["standing"] != "as imported":
+        return str(row["standing"])
+    schedule = entry["job"]["schedule"]
+    if row["schedule"] != (schedule.get("expression") or schedule["type"]):
+        return "other schedule"
+    if original == "active" and not row["paused"] and schedule["type"] != "manual":
+        return "runs twice"
+    return ""

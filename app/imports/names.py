@@ -1,0 +1,132 @@
+"""Names of imported jobs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+LONGEST = 100
+_SKIPPED = {
+    "nice",
+    "ionice",
+    "nohup",
+    "setsid",
+    "chronic",
+    "exec",
+    "time",
+    "timeout",
+    "flock",
+    "env",
+    "sudo",
+    "su",
+    "cd",
+    "test",
+    "[",
+    "]",
+    "export",
+    "sh",
+    "bash",
+    "dash",
+    "if",
+    "then",
+    "&&",
+    "||",
+    ";",
+    "{",
+    "(",
+    "-c",
+    "command",
+    "sleep",
+    "true",
+    "root",
+}
+_INTERPRETERS = re.compile(r"(?:php|python|perl|ruby|node|java|sh|bash|Rscript|mono|dotnet)[0-9.]*")
+
+_WITH_ARGUMENT = {
+    "curl",
+    "wget",
+    "find",
+    "rsync",
+    "docker",
+    "certbot",
+    "git",
+    "service",
+    "systemctl",
+    "aws",
+    "kubectl",
+    "restic",
+    "run-parts",
+}
+
+
+def name_of_command(text: str) -> str:
+    """Returns a name for a job by the program that it starts, and by its script or its first argument."""
+    words = [word.strip("'\"(){};&|") for word in text.split()]
+    skip_next = False
+    for place, word in enumerate(words):
+        if skip_next or not word or word in _SKIPPED or word.rpartition("/")[2] in _SKIPPED:
+            skip_next = word in {"cd", "-x", "-n"}
+            continue
+        if (
+            word.startswith("-")
+            or "=" in word.split("/")[0]
+            or re.fullmatch(r"[0-9]+[smhd]?|.*\.(?:lock|lck)|/(?:var/)?(?:run|lock|tmp)/.*", word)
+        ):
+            continue
+        base = word.rstrip("/").rpartition("/")[2]
+        following = next((other for other in words[place + 1 :] if other and not other.startswith(("-", "‹", ">", "2>"))), "")
+        if following and (_INTERPRETERS.fullmatch(base) or base in _WITH_ARGUMENT):
+            return _short(f"{base} {following.rstrip('/').rpartition('/')[2] or following}")
+        return _short(base.removesuffix(".sh"))
+    return "command"
+
+
+def name_of_job(body: Mapping[str, Any]) -> str:
+    """Returns a name by what a job does; "" if its parameters say nothing of it."""
+    parameters = body["parameters"]
+    match body["template_type"]:
+        case "webhook_trigger":
+            return _short(f"Call {_place(parameters['url'])}")
+        case "http_health_check":
+            return _short(f"Check {_place(parameters['checks'][0]['url'])}")
+        case "file_cleanup":
+            pattern = parameters.get("pattern", "")
+            return _short(f"Clean up {parameters['store'].removeprefix('file-store-')} {pattern}".strip())
+        case "backup":
+            return _short(f"Back up {parameters['name']}")
+        case "email_notification":
+            return _short(f"Mail: {parameters['subject']}")
+        case "command" if "arguments" in parameters or not parameters["program"].startswith("/usr/local/lib/jobwright/"):
+            return _of_program(parameters["program"], parameters.get("arguments", ()))
+    return ""
+
+
+def _of_program(program: str, arguments: Sequence[str]) -> str:
+    base = program.rpartition("/")[2].removesuffix(".sh")
+    if not (_INTERPRETERS.fullmatch(base) or base in _WITH_ARGUMENT):
+        return _short(base)
+    plain = [text for text in arguments if text and not text.startswith("-") and " " not in text]
+    script = next((text for text in plain if "/" in text or "." in text), plain[0] if plain else "")
+    return _short(f"{base} {script.rstrip('/').rpartition('/')[2]}")
+
+
+def _place(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}{parts.path.rstrip('/')}"
+
+
+def _short(text: str) -> str:
+    visible = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(visible.split())[:LONGEST] or "command"
+
+
+def unique(name: str, taken: set[str]) -> str:
+    """Returns the name, with a number if another job of the plan has it, and adds it to those that are taken."""
+    number, chosen = 1, name
+    while chosen.lower() in taken:
+        number += 1
+        chosen = f"{name} {number}"
+    taken.add(chosen.lower())
+    return chosen

@@ -1,0 +1,230 @@
+"""The plan of an import: what becomes of each entry and each of its fields. It is a file, and its hash says whether it was changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from dataclasses import field as dataclass_field
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from app.errors import JobwrightError
+from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, Draft, Entry, EntryKind, Question, Reading
+from app.imports.fires import Times, compare, trigger_times
+from app.imports.mapping.jobs import map_entry
+from app.imports.names import name_of_command, name_of_job, unique
+from app.imports.sources.base import Source, SourceOptions
+from app.triggers import trigger_from
+
+FORMAT = 1
+LONGEST_DESCRIPTION = 1_800
+APPROVE = "approve"
+ACCEPT = "accept"
+
+Plan = dict[str, Any]
+PlanEntry = dict[str, Any]
+
+
+class PlanError(JobwrightError):
+    """The plan cannot be used; the message says why."""
+
+    title = "The plan cannot be used"
+    status = 422
+
+
+class State(StrEnum):
+    """What the plan does with an entry."""
+
+    READY = "ready"  # apply creates its job
+    OPEN = "open"  # somebody must decide first
+    WAITS = "waits"  # something of Jobwright is missing, such as a template
+    LEFT_OUT = "left out"  # somebody has decided so
+    NOTE = "note"  # it is disabled where it comes from
+    INVALID = "invalid"  # the old scheduler refuses it, too
+
+
+def make_plan(source: Source, place: str, options: SourceOptions, now: datetime, *, templates: Collection[str] | None = None) -> Plan:
+    """Returns the plan of a source. `templates` are the types of the templates that there are; None if that is not known."""
+    reading = source.read(place, options)
+    shared = _Shared(options=options, now=now, templates=templates)
+    entries = [_plan_entry(source, entry, shared) for entry in reading.entries]
+    plan: Plan = {
+        "jobwright_import": FORMAT,
+        "source": _identity(source, place, options, reading),
+        "made_at": now.isoformat(timespec="seconds"),
+    }
+    plan |= {"remarks": list(reading.remarks), "entries": entries}
+    return {**plan, "hash": plan_hash(plan)}
+
+
+def _identity(source: Source, place: str, options: SourceOptions, reading: Reading) -> dict[str, Any]:
+    return {"type": source.type, "place": place, **asdict(options), "name": reading.name, "digest": reading.digest}
+
+
+def plan_hash(plan: Mapping[str, Any]) -> str:
+    """Returns the hash over the source and the plan. Decisions do not change it."""
+    rest = {key: value for key, value in plan.items() if key not in {"hash", "entries"}}
+    entries = [
+        {**entry, "decisions": [{**decision, "chosen": None} for decision in entry.get("decisions", ())]} for entry in plan["entries"]
+    ]
+    return hashlib.sha256(json.dumps([rest, entries], sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def read_plan(text: str) -> Plan:
+    """Returns the plan in a file. Raises PlanError if it is none, or if anything but decisions was changed."""
+    try:
+        plan = json.loads(text)
+        whole = plan["jobwright_import"] == FORMAT and plan["hash"] == plan_hash(plan)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PlanError("The file is not a plan of `jobwright import plan`.") from error
+    if not whole:
+        raise PlanError("The plan was changed by hand, beyond its decisions. Make it again with `jobwright import plan`.")
+    for entry in plan["entries"]:
+        for decision in entry["decisions"]:
+            if decision["chosen"] is not None and decision["chosen"] not in decision["choices"]:
+                raise PlanError(f"{entry['id']}: {decision['chosen']!r} is not one of the choices {', '.join(decision['choices'])}.")
+    return dict(plan)
+
+
+def decide(plan: Plan, decisions: Sequence[str]) -> None:
+    """Puts decisions, each as `ENTRY=choice`, into a plan. ENTRY is an id or `all`. Raises PlanError."""
+    for decision in decisions:
+        entry_id, equals, choice = decision.partition("=")
+        hits = [entry for entry in plan["entries"] if entry_id in {entry["id"], "all"}]
+        if not equals or not hits:
+            raise PlanError(f"{decision!r} is not a decision. Write ENTRY=choice with the id of an entry of the plan, or all=choice.")
+        places = [place for entry in hits for place in entry["decisions"] if choice in place["choices"]]
+        if not places:
+            raise PlanError(f"{choice!r} is not a choice of {entry_id}.")
+        for place in places:
+            place["chosen"] = choice
+
+
+def state_of(entry: PlanEntry) -> State:
+    """Returns what the plan does with an entry, by the decisions so far."""
+    if entry["kind"] != EntryKind.JOB:
+        return State(entry["kind"])
+    chosen = [decision["chosen"] for decision in entry["decisions"]]
+    if LEAVE_OUT in chosen:
+        return State.LEFT_OUT
+    if entry["waits_for"]:
+        return State.WAITS
+    return State.OPEN if None in chosen else State.READY
+
+
+def refuse_changed(plan: Plan, source: Source) -> None:
+    """Raises PlanError if the source has changed since the plan was made."""
+    known = plan["source"]
+    options = SourceOptions(**{name: known[name] for name in ("machine", "timezone", "layout", "home", "schedule")})
+    if source.read(known["place"], options).digest != known["digest"]:
+        raise PlanError(f"{known['place']} has changed since the plan was made. Make the plan again.")
+
+
+# -- entries -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class _Shared:
+    """What the entries of a plan share: names of jobs and connections that are taken, and what is known about the registry."""
+
+    options: SourceOptions
+    now: datetime
+    templates: Collection[str] | None
+    names: set[str] = dataclass_field(default_factory=set)
+    connections: dict[str, dict[tuple[str, ...], str]] = dataclass_field(default_factory=dict)
+
+
+def _plan_entry(source: Source, entry: Entry, shared: _Shared) -> PlanEntry:
+    plain: PlanEntry = {"id": entry.id, "where": entry.where, "kind": entry.kind.value, "raw": entry.raw, "secrets": list(entry.secrets)}
+    if entry.kind is not EntryKind.JOB:
+        return {
+            **plain,
+            "reason": entry.reason,
+            "fields": [],
+            "decisions": [],
+            "job": None,
+            "needs": [],
+            "waits_for": "",
+            "script": "",
+            "fires": None,
+        }
+    draft = Draft(body=_body(source, entry), prints=entry.prints, connections=shared.connections)
+    times = source.schedule(entry, shared.options, draft)
+    map_entry(entry, draft)
+    _name(entry, draft, shared.names)
+    _defaults(draft)
+    fires = _compared(draft, times, shared.now) if times is not None else None
+    _approvals(draft)
+    waits_for = ""
+    if shared.templates is not None and draft.body["template_type"] not in shared.templates:
+        waits_for = f"the template {draft.body['template_type']}"
+    return {
+        **plain,
+        "reason": "",
+        "fields": [asdict(field) for field in draft.fields],
+        "decisions": [{"question": asked.text, "choices": dict(asked.choices), "chosen": None} for asked in draft.questions],
+        "job": draft.body,
+        "needs": [asdict(need) for need in draft.needs],
+        "waits_for": waits_for,
+        "script": draft.script,
+        "fires": fires,
+        "disable": source.disable(entry),
+        "enable": source.enable(entry),
+    }
+
+
+def _body(source: Source, entry: Entry) -> dict[str, Any]:
+    description = f"Imported from {source.title.lower()} {entry.where}:\n\n    {entry.raw}"[:LONGEST_DESCRIPTION]
+    return {"name": "", "description": description, "tags": ["imported"]}
+
+
+def _name(entry: Entry, draft: Draft, taken: set[str]) -> None:
+    """Names the job after the comment above the entry, or after what it does."""
+    draft.body["name"] = unique(entry.name or name_of_job(draft.body) or name_of_command(entry.line.text), taken)
+    if entry.name:
+        draft.mapped("comment", entry.name, "name")
+
+
+def _defaults(draft: Draft) -> None:
+    """Says what a job does where a crontab says nothing: missed times, overlap and failures."""
+    body = draft.body
+    if body["schedule"]["type"] != "manual":
+        body["misfire"] = {"policy": "skip"}
+        draft.mapped(
+            "missed times", "", "misfire.policy", "the old scheduler does not make up for times that it missed; neither does the job"
+        )
+    if "overlap" not in body:
+        body["overlap"] = "skip"
+        draft.mapped("overlap", "", "overlap", "a job does not run beside itself. If the command may, change the overlap to allow")
+    body.setdefault("retry_policy", {"max_retries": 0})
+
+
+def _compared(draft: Draft, times: Times, now: datetime) -> dict[str, Any]:
+    """Compares the times of the job with those of the entry. A difference must be decided."""
+    schedule = draft.body["schedule"]
+    trigger = trigger_from({key: value for key, value in schedule.items() if key != "jitter_seconds"})
+    result = compare(times, partial(trigger_times, trigger), schedule["timezone"], now)
+    shown = {"compared": result.compared, "equal": result.equal, "first": _text(result.first), "wrong": _text(result.wrong)}
+    if result.wrong is not None:
+        only = "the old scheduler" if result.theirs else "the job"
+        words = f"The times differ: only {only} starts at {_text(result.wrong)}."
+        choices = {ACCEPT: "The job is created with its own times.", LEAVE_OUT: LEAVE_OUT_WORDS}
+        draft.questions.append(Question(text=words, choices=choices))
+    return shown
+
+
+def _approvals(draft: Draft) -> None:
+    """Asks for approval of connections that hold a secret: people create them, because a plan contains no secret."""
+    secret = [f"{need.name} (kind {need.kind}: {need.secret})" for need in draft.needs if need.secret]
+    if secret:
+        words = f"The entry contains a secret. Create this connection with it first: {'; '.join(secret)}."
+        choices = {APPROVE: "The connection exists, and the job may use it.", LEAVE_OUT: LEAVE_OUT_WORDS}
+        draft.questions.append(Question(text=words, choices=choices))
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

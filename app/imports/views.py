@@ -1,0 +1,129 @@
+"""A plan for people: as text, and as a page of HTML that needs nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Any
+
+from app.imports.plan import Plan, PlanEntry, State, state_of
+
+_LONGEST = 100
+_STYLE = """
+:root{color-scheme:light dark}
+body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
+h2{font-size:1.05rem;margin:1.6rem 0 .3rem}
+code,pre{font:13px/1.45 ui-monospace,monospace}
+pre{overflow-x:auto;padding:.5rem;border:1px solid #8886;border-radius:4px}
+table{border-collapse:collapse;width:100%}
+td,th{text-align:left;vertical-align:top;padding:.2rem .6rem .2rem 0;border-bottom:1px solid #8884;overflow-wrap:anywhere}
+.state{font-weight:600}
+"""
+
+
+def summary(plan: Plan) -> str:
+    """Returns how many entries there are of each state: `3 ready, 1 open.`"""
+    counts = Counter(state_of(entry) for entry in plan["entries"])
+    return ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state]) + "." if counts else "The source has no entries."
+
+
+def as_text(plan: Plan) -> str:
+    """Returns the plan as text."""
+    source = plan["source"]
+    lines = [f"Source      {source['name']}", f"Time zone   {source['timezone'] or 'of each entry'}", f"Plan        {plan['hash'][:16]}"]
+    lines += [f"Remark      {remark}" for remark in plan["remarks"]]
+    for entry in plan["entries"]:
+        lines += ["", *_entry_lines(entry)]
+    return "\n".join([*lines, "", summary(plan)]) + "\n"
+
+
+def _entry_lines(entry: PlanEntry) -> Iterator[str]:
+    yield f"{state_of(entry).value:<10} {entry['id']}  ({entry['where']})"
+    yield f"  {entry['raw']}"
+    if entry["reason"]:
+        yield f"  It {entry['reason']}." if entry["kind"] == "note" else f"  {entry['reason']}"
+    if entry["job"] is None:
+        return
+    job = entry["job"]
+    yield f"  Job {job['name']!r}: template {job['template_type']}, {_schedule(job)}"
+    for field in entry["fields"]:
+        target = f" -> {field['target']}" if field["target"] else ""
+        reason = f" ({field['reason']})" if field["reason"] else ""
+        yield f"    {field['fate']:<8} {field['name']}: {_short(field['value'])}{target}{reason}"
+    for need in entry["needs"]:
+        secret = f", with {need['secret']}" if need["secret"] else ""
+        settings = ", ".join(f"{name} {value}" for name, value in need["settings"].items())
+        yield f"    needs    the connection {need['name']} of kind {need['kind']}{f' ({settings})' if settings else ''}{secret}"
+    if entry["waits_for"]:
+        yield f"    waits for: {entry['waits_for']}"
+    for decision in entry["decisions"]:
+        yield f"    decide   {decision['question']}"
+        for choice, meaning in decision["choices"].items():
+            yield f"             {'*' if decision['chosen'] == choice else ' '} {choice}: {meaning}"
+    if entry["script"]:
+        yield from (f"    script   {line}" for line in entry["script"].splitlines())
+    if entry["fires"]:
+        yield f"    times    {_fires(entry['fires'])}"
+
+
+def _schedule(job: dict[str, Any]) -> str:
+    schedule = job["schedule"]
+    return "without a schedule" if schedule["type"] == "manual" else f"at {schedule['expression']} in {schedule['timezone']}"
+
+
+def _fires(fires: dict[str, Any]) -> str:
+    if fires["equal"]:
+        return f"{fires['compared']} times compared, all equal; the first is {fires['first']}"
+    return f"{fires['compared']} times compared; they differ at {fires['wrong']}"
+
+
+def _short(text: str) -> str:
+    line = text.replace("\n", " ")
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+
+def as_html(plan: Plan) -> str:
+    """Returns the plan as a page."""
+    source = plan["source"]
+    about = f"{summary(plan)} Made at {plan['made_at']}. Plan {plan['hash'][:16]}."
+    head = f"<h1>Import of {escape(source['name'])}</h1><p>{escape(about)}</p>"
+    body = "".join(_entry_html(entry) for entry in plan["entries"])
+    title = f"Import of {escape(source['name'])}"
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    return (
+        f'<!doctype html><html lang="en"><head>{meta}<title>{title}</title><style>{_STYLE}</style></head><body>{head}{body}</body></html>\n'
+    )
+
+
+def _entry_html(entry: PlanEntry) -> str:
+    state = state_of(entry).value
+    parts = [f'<h2><span class="state">{state}</span> {escape(entry["id"])} <small>{escape(entry["where"])}</small></h2>']
+    parts.append(f"<pre>{escape(entry['raw'])}</pre>")
+    if entry["reason"]:
+        parts.append(f"<p>{escape(entry['reason'])}</p>")
+    if entry["job"] is None:
+        return "".join(parts)
+    about = f": template {entry['job']['template_type']}, {_schedule(entry['job'])}."
+    parts.append(f"<p>Job <b>{escape(entry['job']['name'])}</b>{escape(about)}</p>")
+    rows = [(field["name"], field["value"], field["fate"], field["target"], field["reason"]) for field in entry["fields"]]
+    parts.append(_table(("Field", "Value", "Fate", "Field of the job", "Reason"), rows))
+    if entry["needs"]:
+        needs = [(need["name"], need["kind"], str(need["settings"] or ""), need["secret"]) for need in entry["needs"]]
+        parts.append(_table(("Connection", "Kind", "Settings", "Secret"), needs))
+    if entry["waits_for"]:
+        parts.append(f"<p>Waits for: {escape(entry['waits_for'])}.</p>")
+    for decision in entry["decisions"]:
+        choices = [(choice, meaning, "chosen" if decision["chosen"] == choice else "") for choice, meaning in decision["choices"].items()]
+        parts.append(f"<p>{escape(decision['question'])}</p>{_table(('Choice', 'Meaning', ''), choices)}")
+    if entry["script"]:
+        parts.append(f"<pre>{escape(entry['script'])}</pre>")
+    if entry["fires"]:
+        parts.append(f"<p>{escape(_fires(entry['fires']))}.</p>")
+    return "".join(parts)
+
+
+def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

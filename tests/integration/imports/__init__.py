@@ -1,0 +1,1 @@
+"""Imports of jobs from other schedulers."""

@@ -1,0 +1,164 @@
+"""The plan: every field is explained, no secret is in it, decisions are made in it, and a change of anything else is noticed."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from app.imports.entries import Fate
+from app.imports.plan import PlanError, State, decide, make_plan, read_plan, refuse_changed, state_of
+from app.imports.sources import SOURCES, SourceError, SourceOptions
+from app.imports.views import as_html, as_text, summary
+from app.zones import zone
+from tests.builders import cron_oracle
+from tests.builders.plans import NOW, plan_of
+from tests.lengths import one_in
+
+DATA = Path(__file__).parents[2] / "data/import"
+CORPUS = (("user", "user"), ("system", "system"), ("more", "user"))
+SECRETS = {
+    "pw-in-Url9": "curl https://u:pw-in-Url9@example.com/x",
+    "bearerValue1234": "curl -H 'Authorization: Bearer bearerValue1234' https://example.com/x",
+    "basicSecret": "curl -u me:basicSecret https://example.com/x",
+    "queryToken77": "curl 'https://example.com/x?a=1&token=queryToken77'",
+    "hunter22": "/opt/x --password=hunter22",
+    "hunter23": "/opt/x --api-key hunter23",
+    "rootpw": "mysqldump -uroot -prootpw shop > /backup/shop.sql",
+    "mongopw": "mongodump -u admin -p mongopw --db shop -o /backup/x",
+    "envSecret": "DB_PASSWORD=envSecret /opt/x",
+    "quoted secret": "SMTP_PASS='quoted secret' /opt/x",
+    "jsonSecret": 'curl -d \'{"password": "jsonSecret"}\' https://example.com/x',
+    "9b2c7d40e1f84a6b93d5c8e7f0a1b2c3": "curl https://hooks.example.com/9b2c7d40e1f84a6b93d5c8e7f0a1b2c3",
+    "ghp_abcdefghijklmnop1234": "/opt/push ghp_abcdefghijklmnop1234",
+    "T00000000/B00000000": "",
+}
+
+
+def corpus() -> list[dict[str, object]]:
+    entries: list[dict[str, object]] = []
+    for name, layout in CORPUS:
+        options = SourceOptions(machine="web1", timezone="Europe/Berlin", layout=layout, home="/home/app")
+        entries += make_plan(SOURCES["crontab"], str(DATA / f"{name}.crontab"), options, NOW)["entries"]
+    return entries
+
+
+def test_real_shaped_lines_are_mapped_and_explained() -> None:
+    """Of more than 300 lines, 98 % need no decision but the approval of a secret. All fields of all lines have a fate with its words."""
+    entries = corpus()
+    assert len(entries) >= 300
+    mapped = 0
+    for entry in entries:
+        assert entry["job"], entry
+        fields, decisions = entry["fields"], entry["decisions"]
+        assert isinstance(fields, list)
+        assert isinstance(decisions, list)
+        names = {field["name"] for field in fields}
+        assert names & {"times", "minute"}, entry
+        assert "command" in names, entry
+        assert all(field["target"] if field["fate"] == Fate.MAPPED else field["reason"] for field in fields), fields
+        waits = any(field["fate"] == Fate.WAITS for field in fields)
+        assert not waits or decisions, entry
+        mapped += not waits and all("approve" in decision["choices"] for decision in decisions)
+    assert mapped / len(entries) >= 0.98, mapped
+
+
+def test_no_line_of_the_corpus_has_a_wrong_first_time_in_400_days() -> None:
+    for entry in one_in(7, corpus()):
+        job, fires = entry["job"], entry["fires"]
+        assert isinstance(job, dict)
+        if job["schedule"]["type"] == "manual":
+            continue
+        assert isinstance(fires, dict)
+        raw = str(entry["raw"])
+        times = " ".join(raw.split()[:5]) if not raw.startswith("@") else job["schedule"]["expression"]
+        line = cron_oracle.parse(times)
+        assert line is not None, raw
+        found = cron_oracle.first(line, job["schedule"]["timezone"], NOW, 400)
+        first = datetime.fromisoformat(fires["first"]) if fires["first"] else None
+        assert first == found or (found is None and first is not None and first > NOW + timedelta(days=399)), raw
+        assert zone(job["schedule"]["timezone"])
+
+
+@pytest.mark.parametrize("secret", [secret for secret, command in SECRETS.items() if command])
+def test_no_secret_is_in_a_plan(tmp_path: Path, secret: str) -> None:
+    text = f"0 1 * * * {SECRETS[secret]}\n# {SECRETS[secret]}\n#0 2 * * * {SECRETS[secret]}\n77 * * * * {SECRETS[secret]}\n"
+    plan = plan_of(tmp_path, text)
+    for view in (json.dumps(plan, ensure_ascii=False), as_text(plan), as_html(plan)):
+        assert secret not in view
+    assert plan["entries"][0]["secrets"]
+    assert plan["entries"][0]["decisions"], "somebody must know of it"
+
+
+def test_variables_of_a_crontab_that_are_secret_are_not_in_a_plan(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "SMTP_PASSWORD=correct-horse\nURL=https://u:battery@example.com\n0 1 * * * /a\n0 2 * * * /b | /c\n")
+    assert not {"correct-horse", "battery"} & set(json.dumps(plan).replace('"', " ").replace("@", " ").replace(":", " ").split())
+
+
+def test_common_words_are_no_secrets(tmp_path: Path) -> None:
+    text = "0 1 * * * /usr/local/lib/some-long-name-2024/bin/run-the-nightly-report-for-customers --output /srv/2024-reports/a\n"
+    assert plan_of(tmp_path, text)["entries"][0]["secrets"] == []
+
+
+def test_a_plan_is_read_back_and_a_change_beside_its_decisions_is_noticed(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "0 1 * * * /a | /b\n0 2 * * * /c\n")
+    assert [state_of(entry) for entry in plan["entries"]] == [State.OPEN, State.READY]
+    decide(plan, [f"{plan['entries'][0]['id']}=script"])
+    assert read_plan(json.dumps(plan)) == plan
+    assert summary(plan) == "2 ready."
+    plan["entries"][0]["decisions"][0]["chosen"] = "something"
+    with pytest.raises(PlanError, match="is not one of the choices script, leave-out"):
+        read_plan(json.dumps(plan))
+    plan["entries"][0]["decisions"][0]["chosen"] = "leave-out"
+    assert [state_of(entry) for entry in read_plan(json.dumps(plan))["entries"]] == [State.LEFT_OUT, State.READY]
+    plan["entries"][1]["job"]["parameters"]["program"] = "/evil"
+    with pytest.raises(PlanError, match="was changed by hand"):
+        read_plan(json.dumps(plan))
+    with pytest.raises(PlanError, match="is not a plan"):
+        read_plan("[]")
+
+
+def test_wrong_decisions_are_refused(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "0 1 * * * /a | /b\n")
+    for decision in ("x", "unknown=script", "all=nothing"):
+        with pytest.raises(PlanError):
+            decide(plan, [decision])
+
+
+def test_a_source_that_has_changed_is_refused(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "0 1 * * * /a\n")
+    refuse_changed(plan, SOURCES["crontab"])
+    (tmp_path / "tab").write_text("0 2 * * * /a\n")
+    with pytest.raises(PlanError, match="has changed since the plan was made"):
+        refuse_changed(plan, SOURCES["crontab"])
+
+
+def test_a_difference_of_the_times_must_be_decided(tmp_path: Path) -> None:
+    (entry,) = plan_of(tmp_path, "*/60 2 * * * /a\n")["entries"]
+    assert (state_of(entry), entry["fires"]["equal"]) == (State.OPEN, False)
+    assert entry["decisions"][0]["question"] == "The times differ: only the job starts at 2027-03-28T01:00:00+00:00."
+
+
+def test_an_entry_that_never_comes_and_one_at_the_start_of_the_machine_have_no_schedule(tmp_path: Path) -> None:
+    never, boot = plan_of(tmp_path, "0 4 * * FRI-MON /a\n@reboot /b\n")["entries"]
+    assert (state_of(never), state_of(boot)) == (State.OPEN, State.READY)
+    assert "runs backwards" in never["decisions"][0]["question"]
+    assert [entry["job"]["schedule"] for entry in (never, boot)] == [{"type": "manual"}] * 2
+
+
+def test_an_entry_waits_for_a_template_that_is_missing(tmp_path: Path) -> None:
+    (entry,) = plan_of(tmp_path, "0 4 * * * /a\n", templates={"noop"})["entries"]
+    assert (state_of(entry), entry["waits_for"]) == (State.WAITS, "the template command")
+    assert state_of(plan_of(tmp_path, "0 4 * * * /a\n", templates={"command"})["entries"][0]) is State.READY
+
+
+def test_the_time_zone_must_be_known(tmp_path: Path) -> None:
+    path = tmp_path / "tab"
+    path.write_text("0 1 * * * /a\n")
+    with pytest.raises(SourceError, match="such as --zone Europe/Berlin"):
+        make_plan(SOURCES["crontab"], str(path), SourceOptions(machine="web1"), NOW)
+    path.write_text("CRON_TZ=Asia/Tokyo\n0 1 * * * /a\n")
+    plan = make_plan(SOURCES["crontab"], str(path), SourceOptions(machine="web1"), datetime(2026, 1, 1, tzinfo=UTC))
+    assert plan["entries"][0]["job"]["schedule"]["timezone"] == "Asia/Tokyo"

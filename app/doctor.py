@@ -19,6 +19,7 @@ from pymongo.database import Database
 from app.accounts import shape as accounts
 from app.approvals.store import APPROVAL
 from app.audit.store import EVENT
+from app.broker.inspection import broker_findings
 from app.connections.health_store import HEALTH
 from app.connections.store import CONNECTION, ConnectionStore
 from app.connections.vault import Vault
@@ -109,6 +110,7 @@ class Doctor:
             "Nodes": self._nodes,
             "Connections": self._connections,
             "Bus": self._bus,
+            "Celery": lambda: broker_findings(self._services.settings),
             "Jobs": self._jobs,
             "Runs to come": self._runs_to_come,
             "Mail": self._mail,

@@ -95,6 +95,7 @@ EVENTS: dict[str, str] = {
     "broker.connected": "A worker is connected to the message broker (CELERY_BROKER_URL). With the number of queues that it consumes.",
     "broker.away": "The message broker cannot be reached. With the reason. Runs wait in the database and are announced later.",
     "broker.back": "The message broker can be reached again. With the number of runs that are announced again.",
+    "broker.evicts": "Redis deletes messages when its memory is full. Set maxmemory-policy noeviction. With its policy.",
     "celery.said": "Celery reported an error. With what it said.",
     "hint.refused": "A message was not the id of an execution. It was acknowledged and forgotten. With the reason.",
     "worker.deaf": "A worker took no message for 35 s although the broker answers. Its consumer is started again. With the seconds.",

@@ -35,6 +35,10 @@ class HintPublisher(Protocol):
     def ping(self) -> None:
         """Connects anew. Raises BrokerAway if the broker does not answer."""
 
+    def product(self) -> tuple[str, str, str]:
+        """Returns the name and the version of the broker, and how Redis deletes keys when its memory is full. Raises BrokerAway."""
+        ...
+
     def close(self) -> None:
         """Closes the connection."""
 

@@ -32,6 +32,19 @@ class Publisher:
         self.close()
         self._guarded(self._open)
 
+    def product(self) -> tuple[str, str, str]:
+        found: list[tuple[str, str, str]] = []
+        self._guarded(lambda: found.append(self._ask()))
+        return found[0]
+
+    def _ask(self) -> tuple[str, str, str]:
+        connection = self._open()
+        if self._url.startswith("redis"):
+            info = connection.default_channel.client.info()
+            return "Redis", str(info.get("redis_version", "")), str(info.get("maxmemory_policy", ""))
+        properties = connection.connection.server_properties
+        return str(properties.get("product", "AMQP")), str(properties.get("version", "")), ""
+
     def forget(self, worker: str) -> None:
         with suppress(BrokerAway):
             self._guarded(lambda: queue_of(probe_queue(worker))(self._open().default_channel).delete())

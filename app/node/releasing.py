@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from app.broker.base import BrokerAway, HintPublisher
@@ -20,7 +21,8 @@ log = get_logger(__name__)
 
 HINTS_A_SLOT = 2  # so many hints are announced for each free slot, so that a worker finds the next one when a run ends
 WORKERS_SECONDS = 1.0  # heartbeats are read again after this time
-BACKLOG_SECONDS, IDLE_SECONDS, AWAY_SECONDS = 0.05, 0.5, 1.0
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.01, 0.25  # between turns while there is a backlog: longer the longer no slot becomes free
+IDLE_SECONDS, AWAY_SECONDS = 0.5, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Releaser:
         self._stopped, self._clock = stopped, clock
         self._known: tuple[float, list[Crew]] = (float("-inf"), [])
         self._away = False
+        self._pause = SHORTEST_SECONDS
 
     def turn(self) -> float:
         """Announces what may be; returns after how many seconds the next turn is due. Raises where the database is away."""
@@ -90,14 +93,23 @@ class Releaser:
         if not self._store.any_waiting(now) or self._stopped():
             return IDLE_SECONDS
         running = self._store.running_by_owner()
-        more = False
+        more = announced = False
         for crew in self._crews():
             room = HINTS_A_SLOT * crew.free_slots(running) - self._store.announced(crew.taker, now)
             waiting = self._store.waiting(crew.taker, now, room) if room > 0 else []
             more = more or room <= 0 or bool(waiting)
             if waiting and not self._announce(waiting):
                 return AWAY_SECONDS
-        return BACKLOG_SECONDS if more else IDLE_SECONDS
+            announced = announced or bool(waiting)
+        self._pause = SHORTEST_SECONDS if announced else min(LONGEST_SECONDS, self._pause * 1.5)
+        return self._pause if more else IDLE_SECONDS
+
+    def warn_of_eviction(self) -> None:
+        """Logs if the broker deletes messages when its memory is full."""
+        with suppress(BrokerAway):
+            policy = self._publisher.product()[2]
+            if policy not in {"", "noeviction"}:
+                log.warning("broker.evicts", policy=policy)
 
     def _look_for_broker(self) -> float:
         """What was announced before the broker was away may be lost, so it is announced anew."""
@@ -167,6 +179,7 @@ class Releasing(Loop):
         super().close()
 
     def _run(self) -> None:
+        guarded(self.name, self._releaser.warn_of_eviction)
         while not self.is_closing:
             guarded(self.name, self.turn)
             if self._pause != AWAY_SECONDS:

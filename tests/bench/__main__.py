@@ -32,6 +32,7 @@ from app.sandbox import kernel
 from app.services import Services
 from app.validation import SchemaValidator
 from tests.bench.bus import bus
+from tests.bench.celery import celery
 from tests.bench.client import client
 from tests.bench.hanging import hanging
 from tests.bench.metrics import metrics
@@ -61,6 +62,7 @@ def main() -> None:
             throughput(uri, Path(folder), server, isolation="process", count=2_000, target=500)
             bare_fork()
             throughput(uri, Path(folder), server, isolation="reused", count=20_000, target=5_000)
+            celery(uri, Path(folder), row)
             for isolation in ("process", "reused"):
                 thousand_at_once(uri, Path(folder), isolation=isolation)
             idle_among_many(uri, Path(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Collection
@@ -11,6 +12,8 @@ from datetime import datetime
 from app.clock import Clock
 from app.queue.claims import Claims
 from app.queue.model import Attempt
+
+GATHER_SECONDS, GATHER_TURNS = 0.004, 4  # a claim waits so long, and so often at most, while more hints come in
 
 
 class WorkSource(ABC):
@@ -92,6 +95,7 @@ class PushedSource(WorkSource):
 
     def take(self, limit: int, *, until: datetime | None) -> list[Attempt]:
         attempts = self._claims.recover(self._clock.now())
+        self._gather(limit)
         while len(attempts) < limit and (hints := self._next(limit - len(attempts))):
             ids = list(dict.fromkeys(hint.execution_id for hint in hints))
             try:
@@ -104,6 +108,16 @@ class PushedSource(WorkSource):
             for hint in hints:
                 hint.settle(tried=True)
         return attempts
+
+    def _gather(self, limit: int) -> None:
+        """Waits while more hints come in, for a moment: one claim of ten costs as much as one of one."""
+        known = 0
+        for _ in range(GATHER_TURNS):
+            count = len(self._hints)
+            if count == known or count >= limit:
+                return
+            known = count
+            time.sleep(GATHER_SECONDS)
 
     def _next(self, limit: int) -> list[Hint]:
         with self._lock:

@@ -63,8 +63,8 @@ class Restores:
         self._database: Database[Document] = store.database.with_options(codec_options=EXACT, read_concern=ReadConcern("majority"))
         self._marks, self._migrator = RestoreMarks(self._database), Migrator(store.database, clock)
 
-    def restore(self, actor: Actor, reader: Reader, wishes: Wishes, say: Progress = lambda text: None) -> Settled:
-        """Restores the backup. Returns what became of its runs and jobs. `say` is called with what is being done.
+    def restore(self, actor: Actor, reader: Reader, wishes: Wishes, report: Progress = lambda text: None) -> Settled:
+        """Restores the backup. Returns what became of its runs and jobs. `report` is called with what is being done.
 
         Raises BackupRefused before anything has changed if the file is damaged or comes from a newer version, if no configured key is that
         of the backup, if the database holds something and is not to be replaced, or if nodes are online.
@@ -74,7 +74,7 @@ class Restores:
         check_keys(manifest, self._keys)
         old = self._check_target(wishes)
         self._check_disk(manifest, wishes)
-        say(f"Verifying {manifest.documents:,} documents of {len(manifest.parts)} collections")
+        report(f"Verifying {manifest.documents:,} documents of {len(manifest.parts)} collections")
         reader.verify()
         said = {"at": parse(manifest.at), "version": manifest.version, "documents": manifest.documents, "pause_all": wishes.pause_all}
         new = tuple(part.name for part in manifest.parts)
@@ -83,7 +83,7 @@ class Restores:
         self._marks.begin(mark)
         try:
             for part in manifest.parts:
-                say(f"Restoring {part.name}: {part.documents:,} documents")
+                report(f"Restoring {part.name}: {part.documents:,} documents")
                 self._load(reader, part)
             self._compare_migrations(manifest)
         except BaseException:

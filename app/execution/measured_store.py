@@ -9,7 +9,7 @@ from datetime import datetime
 from pymongo.database import Database
 
 from app.execution.filters import LIVE_INDEX
-from app.mongo import ANY_DATE, QUERY_TIME_MS, Document, Records
+from app.mongo import QUERY_TIME_MS, Document, Records
 from app.queue.model import Reason, Status, Trigger
 from app.queue.shape import EXECUTION
 from app.queue.store import COLLECTION
@@ -101,7 +101,7 @@ class MeasuredStore:
 
     def ended(self, after: datetime, until: datetime) -> Iterator[Ended]:
         """The executions that ended after one instant and not after another; those of previews do not count."""
-        rows = self._executions.find({"completed_at": {**ANY_DATE, "$gt": after, "$lte": until}}, _FIELDS, hint=ENDED_INDEX)
+        rows = self._executions.find({"completed_at": {"$gt": after, "$lte": until}}, _FIELDS, hint=ENDED_INDEX)
         return (_ended(row) for row in rows if not row.get("dry"))
 
 

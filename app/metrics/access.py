@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
 from app.errors import Forbidden, NotSignedIn
+from templates_lib.messages import say
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
@@ -26,12 +27,14 @@ class MetricsAccess:
         nothing about such a request.
         """
         if self._networks and (forwarded or not self._is_inside(address)):
-            sender = (
-                "senders behind a proxy that JOBWRIGHT_PROXY_HOPS does not count" if forwarded else address or "senders without an address"
-            )
+            if forwarded:
+                raise Forbidden(say("The metrics are not open through a proxy that JOBWRIGHT_PROXY_HOPS does not count."))
             raise Forbidden(
-                f"The metrics are not open to {sender}. Set JOBWRIGHT_METRICS_NETWORKS to the networks that may read them, or set "
-                "JOBWRIGHT_METRICS_TOKEN alone."
+                say(
+                    "The metrics are not open to {sender}. Add its network to JOBWRIGHT_METRICS_NETWORKS, or set only "
+                    "JOBWRIGHT_METRICS_TOKEN.",
+                    sender=address or "-",
+                )
             )
         scheme, _, token = authorization.partition(" ")
         if self._token and not (scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self._token)):

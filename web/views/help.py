@@ -28,6 +28,7 @@ SECTIONS = (
 )
 # The titles of topics that are not translated: lists show them in the viewer's language.
 TITLES = (
+    say("A million jobs"),
     say("Alerts"),
     say("Architecture"),
     say("Back up and restore an installation"),
@@ -37,6 +38,7 @@ TITLES = (
     say("Dynamic values"),
     say("Find and fix a problem"),
     say("Glossary"),
+    say("Import jobs from cron"),
     say("Log events"),
     say("Metrics"),
     say("Monitor an installation"),
@@ -50,11 +52,11 @@ TITLES = (
     say("The bus"),
     say("The form generator"),
     say("The life of an execution"),
+    say("Two versions on one database"),
     say("Upgrade and go back"),
     say("What Jobwright promises, and the test that tries to break it"),
     say("Who may do what"),
     say("Write a template of your own"),
-    say("Run jobs on Celery workers"),
 )
 # The help topic of a page, by the beginning of its address.
 TOPICS = (

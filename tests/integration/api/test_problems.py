@@ -18,7 +18,7 @@ from tests.conftest import Api
 
 JOBS = "/api/admin/scheduler-jobs"
 TYPES = {kind.uri: kind for kind in all_types()}
-NOT_OF_REQUESTS = {JobwrightError, ConfigError, StartError, ApprovalNeeded}
+NOT_OF_REQUESTS = {JobwrightError, errors.BackupRefused, ConfigError, StartError, ApprovalNeeded}
 OF_THEIR_BASE = {RoleTooLow, StaleVersion, UnknownReportAddress}  # what they add is for pages, another text, or the two versions
 
 

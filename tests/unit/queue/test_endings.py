@@ -71,6 +71,7 @@ OTHERS = {
     ("app/integrations/nats/execution_events.py", "_retrying"): "an event of an attempt that ended",
     ("app/integrations/nats/execution_events.py", "_ended"): "an event of an end that was written",
     ("app/node/preparation.py", "_resolved"): "what dynamic values may name",
+    ("app/backup/settle.py", "_end_running"): "the attempt of a run that a restore ends; its end comes from ending",
     ("app/samples/history.py", "past_execution"): "the attempt of an invented run; its end comes from ended_fields",
 }
 

@@ -26,7 +26,7 @@ TIMED := tests/unit/webserver tests/integration/executors tests/integration/node
 REPEATS ?= 10
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup setup-tests setup-celery run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages screenshots pictures clean
+.PHONY: help setup setup-tests setup-celery setup-otel run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages screenshots pictures clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,7 +44,14 @@ setup-celery: .venv/.celery-done ## Install Celery into .venv, for workers
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-celery.lock
 	@touch $@
 
-setup-tests: $(STAMP) setup-celery
+setup-otel: .venv/.otel-done ## Install OpenTelemetry into .venv, for traces
+
+.venv/.otel-done: requirements-otel.lock $(STAMP)
+	@echo "Installing OpenTelemetry" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-otel.lock
+	@touch $@
+
+setup-tests: $(STAMP) setup-celery setup-otel
 	@scripts/system-packages.sh tests
 	@$(MAKE) --no-print-directory $(NODE_MODULES) $(DEPLOYMENT)/.done
 
@@ -147,6 +154,7 @@ lock: ## Resolve the lock files again
 	@$(COMPILE) --extra local --extra s3 --extra sftp --extra gcs --group dev --group build --output-file requirements.lock
 	@$(COMPILE) --group build --output-file requirements-runtime.lock
 	@$(COMPILE) --extra celery --group build --constraint requirements.lock --output-file requirements-celery.lock
+	@$(COMPILE) --extra otel --group build --constraint requirements.lock --output-file requirements-otel.lock
 	@$(COMPILE:pyproject.toml=tests/deployment/tools.in) --output-file tests/deployment/tools.lock
 
 clean: ## Remove what make has created, but not ./data

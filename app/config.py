@@ -327,6 +327,14 @@ class Settings:
         "Format of the log: json, console, or auto (console on a terminal, json otherwise)",
         validate=OneOf(["auto", "json", "console"]),
     )
+    traces: str = _var(
+        "JOBWRIGHT_TRACES",
+        "str",
+        "off",
+        "off: write no traces. otlp: send spans by OTLP over HTTP to the collector that the variables of OpenTelemetry name "
+        "(docs/how-to/traces.md). Set it in every process.",
+        validate=OneOf(["off", "otlp"]),
+    )
     admin_email: str = _var(
         "JOBWRIGHT_ADMIN_EMAIL", "str", "admin@localhost", "E-mail address of the super-admin who is created at the first start"
     )

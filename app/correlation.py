@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from datetime import UTC, datetime
 
 import structlog
 from flask import Flask, Response, current_app, g, has_request_context, request
 
 from app import traceparent
 from app.events import get_logger
+from app.traces.base import Kind, Span, Traces
 
 log = get_logger(__name__)
 
 HEADER = "X-Request-Id"
 LONGEST_CORRELATION_ID = 64  # characters
 _GIVEN = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_CORRELATION_ID}}}")
+QUIET = ("/static/", "/live", "/ready", "/health", "/metrics")  # requests that nobody looks for in a log or a trace
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECRETS = frozenset({"secret", "token"})  # parts of addresses that prove something
 
 
@@ -30,15 +34,17 @@ def current_traceparent() -> str:
     return str(g.get("traceparent", "")) if has_request_context() else ""
 
 
-def install(app: Flask) -> None:
-    """Take a client's id where it is harmless, else make one; log each request when it is answered."""
+def install(app: Flask, traces: Traces) -> None:
+    """Take a client's id where it is harmless, else make one; log each request when it is answered, and write its span."""
 
     @app.before_request
     def begin() -> None:
         given = request.headers.get(HEADER, "")
         g.correlation_id = given if _GIVEN.fullmatch(given) else str(uuid.uuid4())
-        g.traceparent = traceparent.valid(request.headers.get(traceparent.HEADER, ""))
-        g.began = time.perf_counter()
+        g.caused_by = g.traceparent = traceparent.valid(request.headers.get(traceparent.HEADER, ""))
+        if not request.path.startswith(QUIET):
+            g.traceparent = traces.request(g.caused_by)
+        g.began, g.began_at = time.perf_counter(), datetime.now(UTC)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(correlation_id=g.correlation_id)
 
@@ -46,7 +52,9 @@ def install(app: Flask) -> None:
     def end(response: Response) -> Response:
         if "correlation_id" in g:
             response.headers[HEADER] = g.correlation_id
-            quiet = request.path.startswith(("/static/", "/live", "/ready", "/health", "/metrics"))
+            quiet = request.path.startswith(QUIET)
+            if traces.on and not quiet:
+                traces.write(_span(response))
             level = log.debug if quiet else log.info
             milliseconds = round((time.perf_counter() - g.began) * 1000, 1)
             level(
@@ -57,6 +65,30 @@ def install(app: Flask) -> None:
                 milliseconds=milliseconds,
             )
         return response
+
+
+def _span(response: Response) -> Span:
+    """The span of the request at hand, without its query, its body and its headers."""
+    method = request.method if request.method in _METHODS else "_OTHER"
+    shown = method if method in _METHODS else "HTTP"
+    route = {} if request.url_rule is None else {"http.route": request.url_rule.rule}
+    return Span(
+        name=" ".join((shown, *route.values())),
+        kind=Kind.SERVER,
+        place=g.traceparent,
+        parent=g.caused_by,
+        began=g.began_at,
+        ended=datetime.now(UTC),
+        attributes={
+            "http.request.method": method,
+            "http.response.status_code": response.status_code,
+            "url.path": shown_path(),
+            "url.scheme": request.scheme,
+            "jobwright.correlation_id": g.correlation_id,
+            **route,
+        },
+        error=str(response.status_code) if response.status_code >= 500 else "",
+    )
 
 
 def shown_path() -> str:

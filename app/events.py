@@ -89,8 +89,8 @@ EVENTS: dict[str, str] = {
     "recorder.waiting": "The database does not answer. The ends of runs are kept in memory and written later.",
     "outbox.failed": (
         "A follow-up of an execution or of a change could not be carried out. With what (such as notify for a notification, "
-        "followers, self_pause, regroup, publish_execution or publish_job), tries and the reason. It is tried again, unless given_up is "
-        "set: then a person can ask for it on the page of the execution."
+        "followers, self_pause, regroup, publish_execution, publish_job or trace), tries and the reason. It is tried again, unless "
+        "given_up is set: then a person can ask for it on the page of the execution."
     ),
     "broker.connected": "A worker is connected to the message broker (CELERY_BROKER_URL). With the number of queues that it consumes.",
     "broker.away": "The message broker cannot be reached. With the reason. Runs wait in the database and are announced later.",
@@ -109,6 +109,9 @@ EVENTS: dict[str, str] = {
     "bus.full": "A command was refused with 503 because too many commands wait on this node. With their number.",
     "bus.no_command_connection": "The connection that NATS_URL and ALLOWED_COMMANDS describe was not created. With the reason.",
     "bus.command_failed": "A command from the bus could not be answered. With the traceback.",
+    "traces.away": "The collector of traces takes no spans. With the reason. They are dropped, and runs go on.",
+    "traces.said": "OpenTelemetry does not understand one of its variables and uses its default. With what it said.",
+    "traces.back": "The collector of traces takes spans again. With the number of spans that were dropped.",
     "event.unconfirmed": "A change was made, but its follow-up could not be confirmed at once. It is carried out a little later.",
     "scheduler.stalled": "The dispatcher of this node has not finished a tick for a minute. With the number of seconds.",
     "zygote.started": "The process that job processes are forked from is ready.",

@@ -26,6 +26,7 @@ from app.factory import build_node, build_services, launch_executor, migrate, op
 from app.mongo import connect
 from app.premises import errors_name_settings, make_data_folder
 from app.services import Services
+from app.traces.base import Traces, require_opentelemetry
 from app.validation.terminal import printable
 from templates_lib.messages import say
 
@@ -47,6 +48,8 @@ def run_service(*, web: bool, engine: bool, routes: tuple[str, ...] = ()) -> Non
             raise ConfigError("JOBWRIGHT_EXECUTOR: must be celery for `jobwright worker`; with local, `jobwright scheduler` runs jobs.")
         if engine and settings.by_celery:
             require_celery()
+        if settings.traces == "otlp":
+            require_opentelemetry()
         _serve(settings, web=web, engine=engine, routes=routes)
 
 
@@ -70,11 +73,13 @@ def _serve(settings: Settings, *, web: bool, engine: bool, routes: tuple[str, ..
     make_data_folder(settings.data_path)
     log.info("service.starting", version=version("jobwright"), role=role)
     executor = launch_executor(settings) if engine and (routes or not settings.by_celery) else None
-    store, services, greeting = None, None, _Greeting(settings.admin_email, for_people=is_for_people(settings.log_format))
+    store, services, traces = None, None, Traces()
+    greeting = _Greeting(settings.admin_email, for_people=is_for_people(settings.log_format))
     try:
+        traces = _traces(settings, role)
         store = open_store(settings)
         require_migrated(store) if settings.migrate == "never" else migrate(store)
-        services = replace(build_services(settings, store), role=role)
+        services = replace(build_services(settings, store), role=role, traces=traces)
         greeting.keep_password(_first_admin(services))
         services.settings_trail.record(f"{socket.gethostname()} {role}", *settings.chosen())
         node = build_node(settings, store, services, executor, routes=routes) if engine else None
@@ -110,11 +115,20 @@ def _serve(settings: Settings, *, web: bool, engine: bool, routes: tuple[str, ..
             executor.close()
         if services is not None:
             services.samples.close()
+        traces.close()
         if store is not None:
             store.close()
     log.info("service.stopped")
     if node is not None and node.failed:
         raise SystemExit(FAILED)  # whoever supervises this process starts it again
+
+
+def _traces(settings: Settings, role: str) -> Traces:
+    if settings.traces == "off":
+        return Traces()
+    from app.traces.otlp import OtlpCollector  # noqa: PLC0415 - OpenTelemetry is imported where it is asked for
+
+    return Traces(OtlpCollector(version=version("jobwright"), instance=f"{socket.gethostname()}-{os.getpid()} {role}"))
 
 
 def _first_admin(services: Services) -> str | None:

@@ -67,6 +67,7 @@ from app.scheduling.node_record import NodeSeen
 from app.scheduling.resting import RestingTemplates
 from app.scheduling.triggers import Triggers
 from app.signals import Leaving, Signal
+from app.traces.base import Traces
 
 SESSION_SECRET = "s"  # where the cookie of a session has its secret  # noqa: S105
 # Names in Flask's `app.extensions`: the services, and the function that answers errors of pages.
@@ -149,6 +150,7 @@ class Services:
     ping: Callable[[], None]
     migrated: Callable[[], bool]
     role: str = "web"
+    traces: Traces = field(default_factory=Traces)
     leaving: Leaving = field(default_factory=Leaving)
     node: Callable[[], NodeState | None] = lambda: None
     engine_age: Callable[[], float | None] = lambda: None

@@ -131,7 +131,7 @@ def register_probes(app: Flask, services: Services) -> None:
 def _install(app: Flask, services: Services, resources: Sequence[ModuleType]) -> JobwrightApi:
     app.extensions[EXTENSION] = services
     app.config.update(API_TITLE="Jobwright", API_VERSION=API_VERSION, OPENAPI_VERSION="3.1.0", MAX_CONTENT_LENGTH=MAX_BODY_BYTES)
-    correlation.install(app)
+    correlation.install(app, services.traces)
     counting.install(app)
     api = JobwrightApi(app)
     for resource in resources:

@@ -164,6 +164,7 @@ def _router(settings: Settings, stores: Stores, services: Services) -> Router:
         clock=services.clock,
         share=settings.pool_size // 2,
         note=lambda seconds, result: services.metrics.measures.time("jobwright_callback_seconds", seconds, result),
+        traces=services.traces,
     )
 
 
@@ -184,6 +185,7 @@ def _preparation(settings: Settings, stores: Stores, services: Services, router:
         claims=stores.claims,
         routing=Routing(router, services.clock, grace_of=grace_of, report_address=report_address),
         settings=settings,
+        traces=services.traces,
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.execution.regroup import Regroup
 from app.execution.self_pause import SelfPause
+from app.execution.traced import TraceExecution
 from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.jobs.broken import DisableBroken
 from app.notification.counted import CountedNotifier
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 
 
 # Whoever writes an end or an event goes by these classes; a node carries out by one object of each (`carriers`). Nothing is owed to a bus
-# that is not set.
+# or to traces that are not set.
 def end_handlers(settings: Settings) -> tuple[type[EndHandler], ...]:
     """The handlers that ends of executions may be owed to."""
-    return TellOutcome, SelfPause, Followers, *((PublishExecution,) if settings.nats_url else ())
+    bus = (PublishExecution,) if settings.nats_url else ()
+    traces = (TraceExecution,) if settings.traces != "off" else ()
+    return TellOutcome, SelfPause, Followers, *bus, *traces
 
 
 def owing(settings: Settings) -> Owing:
@@ -54,11 +57,14 @@ def carriers(settings: Settings, stores: Stores, services: Services, bus: Bus | 
     ]
     if bus is not None:
         source = settings.public_url or f"urn:{settings.nats_prefix}"
-        executions, events = PublishExecution(bus, source=source), PublishEvent(bus, stores.jobs, source=source)
+        executions = PublishExecution(bus, source=source, traces=services.traces)
+        events = PublishEvent(bus, stores.jobs, source=source)
         carriers += [
             BatchCarrier(stores.owed_by_executions, executions, clock, note),
             BatchCarrier(stores.owed_by_events, events, clock, note),
         ]
+    if services.traces.on:
+        carriers.append(BatchCarrier(stores.owed_by_executions, TraceExecution(services.traces), clock, note))
     return carriers
 
 
@@ -75,6 +81,7 @@ def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tup
         clock=services.clock,
         queued=services.queued,
         rests=services.resting.rests,
+        traces=services.traces,
     )
     return TellOutcome(notifier), SelfPause(stores.history, services.jobs, services.pausing), followers
 

@@ -17,6 +17,7 @@ from app.jobtemplates.parameters import ParameterPipeline, Parameters
 from app.node.routing import Routing, TooLate
 from app.queue.claim_store import ClaimStore
 from app.queue.model import Attempt, AttemptError
+from app.traces.base import OFF, Traces
 from app.validation.dynamic import Known, Resolved, has_any, put_back
 from templates_lib.base import ConnectionGrant
 from templates_lib.messages import joined, say
@@ -44,10 +45,11 @@ class Preparation:
         claims: ClaimStore,
         routing: Routing,
         settings: Settings,
+        traces: Traces = OFF,
     ) -> None:
         self._catalogue, self._pipeline, self._history, self._claims = catalogue, pipeline, history, claims
         self._routing = routing
-        self._isolation = settings.isolation
+        self._isolation, self._traces = settings.isolation, traces
         self._checked: set[tuple[str, str]] = set()
 
     def classes_of(self, templates: Iterable[str]) -> list[str]:
@@ -96,7 +98,13 @@ class Preparation:
             stores=entry.stores,
             route=route,
             callback=callback,
+            traceparent=self._place(attempt, calls=route is not None),
         )
+
+    def _place(self, attempt: Attempt, *, calls: bool) -> str:
+        """The span that the calls of an attempt stand below: its own, or that of its one call to a service."""
+        place = self._traces.call if calls else self._traces.attempt
+        return place(attempt.execution_id, attempt.traceparent, attempt.number)
 
     def _route(
         self, attempt: Attempt, entry: TemplateVersion, parameters: Mapping[str, Any], grants: Mapping[str, ConnectionGrant]

@@ -23,6 +23,7 @@ from app.scheduling.hindrance import hindrance
 from app.scheduling.triggers import Triggers
 from app.signals import Signal
 from app.ticks import each
+from app.traces.base import OFF, Traces
 
 log = get_logger(__name__)
 
@@ -61,9 +62,11 @@ class Followers(EndHandler):
         clock: Clock,
         queued: Signal,
         rests: Callable[[str], bool],
+        traces: Traces = OFF,
     ) -> None:
         self._jobs, self._queue, self._gatherings = jobs, queue, gatherings
         self._triggers, self._starts, self._clock, self._queued, self._rests = triggers, starts, clock, queued, rests
+        self._traces = traces
 
     @classmethod
     def wants(cls, end: End) -> bool:
@@ -119,7 +122,7 @@ class Followers(EndHandler):
             reason = hindrance(job, now, triggers=self._triggers, rests=self._rests)
         run_id = str(uuid.uuid5(_RUN_SPACE, "\0".join((job.id, *caused_by))))
         run = Execution.following(job, now, caused_by=caused_by, line=line, execution_id=run_id)
-        run = run.asked_by(correlation_id=ended.correlation, traceparent=ended.traceparent)
+        run = run.asked_by(correlation_id=ended.correlation, traceparent=self._traces.execution(ended.id, ended.traceparent))
         if not self._queue.add_one(run if reason is None else run.ended(Status.SKIPPED, reason, now)):
             return 0
         replaces = reason is None and job.definition.overlap is Overlap.REPLACE

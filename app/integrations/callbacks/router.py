@@ -13,8 +13,10 @@ from app.events import get_logger
 from app.integrations.callbacks.breakers import Breakers
 from app.integrations.callbacks.endpoint import LastCall
 from app.integrations.callbacks.route import Postpone, Target, origin_of
+from app.integrations.callbacks.traced import span_of_call
 from app.integrations.services.model import Service
 from app.queue.model import Attempt, Outcome, Reason, Status
+from app.traces.base import OFF, Traces
 from templates_lib.messages import say
 from templates_lib.service_protocol import HandlerGone, ServiceUnavailable
 
@@ -63,10 +65,11 @@ class ServiceRouter:
         clock: Clock,
         share: int,
         note: Callable[[float, str], None] = lambda seconds, result: None,
+        traces: Traces = OFF,
     ) -> None:
         """`retire` takes the id of a job that its service does not have any more. `note` is told how long each call took, and whether the
         service `answered`, or `failed` as it is out of order."""
-        self._note = note
+        self._note, self._traces = note, traces
         self._find, self._breakers, self._retire, self._clock, self._share = find, breakers, retire, clock, max(1, share)
         self._gone: set[str] = set()  # ids of jobs to retire
         self._known: dict[str, tuple[float, Service | None]] = {}
@@ -120,6 +123,8 @@ class ServiceRouter:
             self._gone.add(attempt.job_id)
         out = self._over(attempt.execution_id)
         succeeded = _answered(outcome)
+        if out is not None:
+            self._traces.write(span_of_call(attempt, outcome, out.origin, self._traces))
         if out is None or succeeded is None:
             return
         self._note(outcome.seconds, "answered" if succeeded else "failed")

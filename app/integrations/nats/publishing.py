@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from app.outbox.events import EventListener, JobBroken, JobChanged, StoredEvent
 from app.outbox.handler import Later
 from app.queue.execution import Execution
 from app.queue.owing import End, EndHandler
+from app.traces.base import OFF, Traces
 
 AGAIN = timedelta(seconds=1)  # after a bus that went away in between
 
@@ -52,8 +54,8 @@ class PublishExecution(EndHandler, BatchHandler[Execution]):
     attempts = True
     first_delay = timedelta(seconds=5)
 
-    def __init__(self, bus: Stream, *, source: str) -> None:
-        self._bus, self._source = bus, source
+    def __init__(self, bus: Stream, *, source: str, traces: Traces = OFF) -> None:
+        self._bus, self._source, self._traces = bus, source, traces
 
     @classmethod
     def wants(cls, end: End) -> bool:
@@ -66,13 +68,17 @@ class PublishExecution(EndHandler, BatchHandler[Execution]):
         return self._bus.takes_events()
 
     def carry_out_all(self, records: Sequence[Execution]) -> Mapping[str, Carried]:
-        pending = {record.id: untold(record) for record in records}
+        pending = {record.id: untold(self._placed(record)) for record in records}
         chains = [_messages([event for _, event in events], self._source, self._bus.prefix) for events in pending.values()]
         sent = self._bus.publish(chains)
         return {
             record_id: Carried(tuple(word for word, _ in events[: result.count]), _later(result.error))
             for (record_id, events), result in zip(pending.items(), sent, strict=True)
         }
+
+    def _placed(self, record: Execution) -> Execution:
+        """The record with the `traceparent` that its events carry: that of its own span, if Jobwright writes spans."""
+        return replace(record, traceparent=self._traces.execution(record.id, record.traceparent))
 
 
 class PublishEvent(EventListener, BatchHandler[StoredEvent]):

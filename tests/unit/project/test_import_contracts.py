@@ -27,6 +27,7 @@ BREACHES = {
     "NATS has one door": ("templates_lib/message_command/template.py", "import nats"),
     "Jobwright does not need its client library": ("app/samples/service.py", "import jobwright_client"),
     "Celery has one door": ("app/node/runner.py", "import celery"),
+    "OpenTelemetry has one door": ("app/node/sweeper.py", "import opentelemetry"),
     "Faces import no store": ("app/api/exchange/routes.py", "import app.jobs.list_store"),
     "The form generator is pure": ("web/forms/field.py", "import app.clock"),
     "What all pages share imports no page": ("web/filters/texts.py", "import web.views.common"),
@@ -104,6 +105,7 @@ def test_what_all_pages_share_is_every_module_of_the_web_but_its_pages() -> None
         ("nats", {"templates_lib.connections.nats", "templates_lib.connections.nats_client", "app.integrations.nats.connection"}),
         ("celery", {"app.broker.celery_app", "app.broker.consumer"}),
         ("kombu", {"app.broker.celery_app"}),
+        ("opentelemetry", {"app.traces.otlp"}),
     ],
 )
 def test_a_library_with_one_door_is_imported_there_and_nowhere_else(library: str, doors: set[str]) -> None:

@@ -78,14 +78,24 @@ class Redis(Broker):
 
 
 class Rabbit(Broker):
-    """RabbitMQ in a folder of its own, with a name and an Erlang cookie of its own, and no port mapper."""
+    """RabbitMQ in a folder of its own, with a name, an Erlang cookie and a port mapper of its own."""
 
     scheme, program, start_seconds = "amqp", "rabbitmq-server", 120.0
     where = "/usr/lib/rabbitmq/bin"  # the one on PATH changes to a user of its own
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._distribution = free_port()
+        self._distribution, self._mapper = free_port(), free_port()
+
+    def start(self) -> None:
+        # Erlang would start its port mapper as a daemon, which nobody ends.
+        self._names = subprocess.Popen(["epmd", "-port", str(self._mapper), "-address", "127.0.0.1"])
+        super().start()
+
+    def stop(self) -> None:
+        super().stop()
+        self._names.kill()
+        self._names.wait(20)
 
     def url_at(self, port: int) -> str:
         return f"amqp://guest:guest@127.0.0.1:{port}//"
@@ -104,7 +114,7 @@ class Rabbit(Broker):
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_DIST_PORT": str(self._distribution),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
-            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_PORT": str(self._mapper),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
         return [self._binary], environment

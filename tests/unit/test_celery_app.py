@@ -69,11 +69,18 @@ def test_a_route_that_is_none_is_refused(routes: str) -> None:
         load_settings({"JOBWRIGHT_CELERY_ROUTES": routes})
 
 
-def test_celery_agrees_with_what_is_locked_beside_it() -> None:
-    """Tests install both into one environment."""
-    own, all_of = (_pins(ROOT / name) for name in ("requirements-celery.lock", "requirements.lock"))
+@pytest.mark.parametrize(
+    ("lock", "brings"),
+    [
+        ("requirements-celery.lock", {"celery", "kombu", "redis"}),
+        ("requirements-otel.lock", {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"}),
+    ],
+)
+def test_extras_agree_with_what_is_locked_beside_them(lock: str, brings: set[str]) -> None:
+    """Tests install all into one environment."""
+    own, all_of = (_pins(ROOT / name) for name in (lock, "requirements.lock"))
     assert {name: version for name, version in own.items() if all_of.get(name, version) != version} == {}
-    assert {"celery", "kombu", "redis"} <= own.keys() - all_of.keys()
+    assert brings <= own.keys() - all_of.keys()
 
 
 def _pins(path: Path) -> dict[str, str]:

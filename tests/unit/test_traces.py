@@ -8,11 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from app.errors import StartError
+from app.integrations.callbacks.traced import span_of_call
+from app.jobs.model import RetryPolicy
+from app.queue.model import Attempt, AttemptError, Deferral, Outcome, Status
 from app.traceparent import TraceParent, span_of, trace_of
 from app.traces import base
 from app.traces.base import Kind, Span, Traces, require_opentelemetry
@@ -167,3 +171,35 @@ def test_a_collector_that_is_away_is_logged_once(monkeypatch: pytest.MonkeyPatch
     assert "traces.away" in said[0]
     assert "400" in said[0]
     assert "traces.back" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        (Outcome(status=Status.RUNNING, deferral=Deferral(heartbeat_seconds=60)), ""),
+        (Outcome(status=Status.SUCCESS), ""),
+        (Outcome(status=Status.CANCELLED), ""),
+        (Outcome(status=Status.TIMEOUT), "timeout"),
+        (Outcome(status=Status.FAILED, error=AttemptError(type="ServiceUnavailable", message="secret")), "ServiceUnavailable"),
+    ],
+)
+def test_a_call_ends_with_its_answer_even_if_the_attempt_goes_on(outcome: Outcome, error: str) -> None:
+    attempt = Attempt(
+        execution_id="e",
+        number=1,
+        token=1,
+        job_id="j",
+        job_name="j",
+        template_version=1,
+        code_version=1,
+        template_type="service_job",
+        parameters={},
+        timeout_seconds=30,
+        started_at=NOW,
+        began_at=NOW,
+        retry_policy=RetryPolicy(),
+        failed_attempts=1,
+    )
+    call = span_of_call(attempt, replace(outcome, seconds=2.5, began_at=NOW), "https://[::1]", Traces())
+    assert (call.began, call.ended, call.error) == (NOW, NOW + timedelta(seconds=2.5), error)
+    assert (call.attributes["server.address"], call.attributes["server.port"]) == ("::1", 443)

@@ -123,7 +123,7 @@ class ServiceRouter:
             self._gone.add(attempt.job_id)
         out = self._over(attempt.execution_id)
         succeeded = _answered(outcome)
-        if out is not None:
+        if out is not None and self._traces.on and outcome.began_at is not None:  # without it, no process has made the call
             self._traces.write(span_of_call(attempt, outcome, out.origin, self._traces))
         if out is None or succeeded is None:
             return

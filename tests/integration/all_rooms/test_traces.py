@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,8 +13,9 @@ import pytest
 
 from app.traceparent import span_of, trace_of
 from tests.builders.collector import Collected, Sent, collector
-from tests.builders.service import Answer, Receiver, receiver
+from tests.builders.service import Answer, Call, Receiver, receiver
 from tests.integration.all_rooms.test_correlation import create
+from tests.lengths import one_in
 from tests.support import Service, eventually
 
 CALLER = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0{sampled}"
@@ -121,3 +125,27 @@ def test_jobs_do_not_see_the_key_of_the_collector(client: httpx.Client, collecte
     assert collected.server.calls[-1].headers["x-key"] == "not-for-jobs"
     execution = run(client, create(client, "Pries", "pry", parameters={}))
     assert "not-for-jobs" not in str(execution["result"])
+
+
+@pytest.mark.parametrize("hangs", one_in(2, [True, False]))
+def test_a_collector_that_hangs_or_is_away_holds_up_no_run_and_no_stop(mongod: str, tmp_path: Path, hangs: bool) -> None:
+    let_go = threading.Event()
+
+    def hang(call: Call) -> Answer:
+        let_go.wait(60)
+        return Answer(503)
+
+    with receiver(hang) as server:
+        address = (
+            Collected(server).settings if hangs else {**Collected(server).settings, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+        )
+        service = Service("serve", uri=mongod, database=f"t_traces_{hangs}", data_dir=tmp_path, warm=True, **address).wait_ready()
+        with service.api() as client:
+            job = create(client, "Goes on", "noop")
+            assert [run(client, job)["status"] for _ in range(3)] == ["success"] * 3
+        if hangs:
+            eventually(lambda: server.calls)
+        assert service.stop() == 0
+        let_go.set()
+    began, ended = (datetime.fromisoformat(service.event(name)["timestamp"]) for name in ("service.draining", "service.stopped"))
+    assert (ended - began).total_seconds() < 10  # the library itself would wait for 30 s

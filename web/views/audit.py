@@ -117,6 +117,8 @@ ACTIONS: dict[str, dict[str, str]] = {
         "secrets.reseal": say("Encrypt secrets with new key"),
         "backup.create": say("Back up installation"),
         "backup.restore": say("Restore installation"),
+        "import.create": say("Import job"),
+        "import.remove": say("Remove imported job"),
         "audit.export": say("Export audit trail"),
         "sample.create": say("Create sample data"),
         "sample.remove": say("Remove sample data"),

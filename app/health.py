@@ -59,18 +59,23 @@ class Health:
             body["permit"] = node.permit
         return body, works
 
-    def service(self, *, trusted: bool) -> Answer:
-        """Whether the database answers. The version of the program is for holders of a token."""
-        works = self._database_answers()
+    def service(self, *, is_trusted: Callable[[], bool]) -> Answer:
+        """Whether the database answers. The version of the program is for holders of a token, which `is_trusted` looks up."""
         services = self._services
-        body = {"status": _status(works), "service": services.settings.service_name, "timestamp": services.clock.now()}
-        return ({**body, "version": version("jobwright")} if works and trusted else body), works
+        with answering_within(PROBE_SECONDS):
+            works = self._database_answers()
+            body = {"status": _status(works), "service": services.settings.service_name, "timestamp": services.clock.now()}
+            return ({**body, "version": version("jobwright")} if works and self._looked(is_trusted) else body), works
 
-    def details(self, *, trusted: bool) -> Answer:
+    def details(self, *, is_trusted: Callable[[], bool]) -> Answer:
         """The state of each dependency of the process, and how many executions wait and run. What may name addresses is for holders of a
-        token."""
+        token, see `service`. All looks at the database have one limit together: what it has not answered by then is unknown."""
+        with answering_within(PROBE_SECONDS):
+            answers = self._database_answers()
+            return self._details(answers, trusted=answers and bool(self._looked(is_trusted)))
+
+    def _details(self, answers: bool, *, trusted: bool) -> Answer:
         services, node = self._services, self._services.node()
-        answers = self._database_answers()
         engine = _engine(node)
         works = answers and engine["status"] in {"healthy", "not here"}
         body = {
@@ -84,7 +89,7 @@ class Health:
             },
             "connections": self._looked(self._connections) if answers else None,
             "executions": self._looked(services.history.live_counts) if answers else None,
-            "templates": {"loaded": services.catalogue.types(), "broken": sorted(services.catalogue.broken)},
+            "templates": self._looked(self._templates),
         }
         return body, works
 
@@ -103,7 +108,8 @@ class Health:
         return self._services.migrated()
 
     def _looked(self, look: Callable[[], Seen]) -> Seen | None:
-        """Returns what a look at the database has shown; None if it does not answer. The reason stands in the log only: it names addresses,
+        """Returns what a look at the database has shown; None if it does not answer within the limit, or in the time that is left of one
+        around it. The reason stands in the log only: it names addresses,
         and anybody may ask."""
         try:
             with answering_within(PROBE_SECONDS):
@@ -126,6 +132,10 @@ class Health:
         if state.problem and trusted:
             shown["problem"] = state.problem
         return {"status": _status(state.connected and state.stream), **shown}
+
+    def _templates(self) -> dict[str, list[str]]:
+        catalogue = self._services.catalogue
+        return {"loaded": catalogue.types(), "broken": sorted(catalogue.broken)}
 
     def _connections(self) -> dict[str, int]:
         """Returns how many of the connections that were probed answer, and how many do not."""

@@ -45,8 +45,7 @@ def get_readiness() -> tuple[dict[str, Any], int]:
 @blueprint.alt_response(503, schema=ServiceHealthOut, description="The database does not answer")
 def get_health() -> tuple[dict[str, Any], int]:
     """Read whether the database answers; with a valid token, also the version of the program"""
-    body, works = _health().service(trusted=False)
-    return _answered(_health().service(trusted=True) if works and has_valid_token() else (body, works))
+    return _answered(_health().service(is_trusted=has_valid_token))
 
 
 @blueprint.get("/health/detailed")
@@ -54,5 +53,4 @@ def get_health() -> tuple[dict[str, Any], int]:
 @blueprint.alt_response(503, schema=HealthDetailsOut, description="The database does not answer, or the engine is stalled")
 def get_health_details() -> tuple[dict[str, Any], int]:
     """Read the state of each dependency, and how many executions wait and run"""
-    body, works = _health().details(trusted=False)
-    return _answered(_health().details(trusted=True) if works and has_valid_token() else (body, works))
+    return _answered(_health().details(is_trusted=has_valid_token))

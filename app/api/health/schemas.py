@@ -100,4 +100,6 @@ class HealthDetailsOut(AnswerSchema):
         allow_none=True,
         metadata={"description": "How many executions wait and run, by status; null while the database does not answer"},
     )
-    templates = ma.Nested(TemplatesHealthOut, required=True)
+    templates = ma.Nested(
+        TemplatesHealthOut, required=True, allow_none=True, metadata={"description": "null if the database does not answer in time"}
+    )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ from app.factory import Store, build_node, create_probes, with_engine
 from app.mongo import store_errors
 from app.node import state
 from app.node.node import Node
+from app.scheduling.bus_state import BusState
 from app.services import Services
 from app.webserver.limits import Limits
 from app.webserver.server import Server
@@ -108,6 +110,37 @@ def test_probes_are_bounded_while_the_database_says_nothing(services: Services) 
         began = time.monotonic()
         assert asked(hanging, "/live") == (200, {"status": "alive"})
         assert time.monotonic() - began < 0.5
+        away.close()
+
+
+def test_several_looks_at_a_database_that_falls_silent_share_one_limit(services: Services) -> None:
+    """It still answers whether it is there, and then nothing more: each look for itself would wait as long as a probe may take."""
+    asked_for: list[str] = []
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        away: MongoClient[Any] = MongoClient(f"mongodb://127.0.0.1:{silent.getsockname()[1]}/?directConnection=true")
+
+        def hangs(name: str) -> Callable[[], Any]:
+            def look() -> None:
+                asked_for.append(name)
+                with store_errors():
+                    away.admin.command("ping")
+
+            return look
+
+        slow: dict[str, Any] = {
+            "ping": lambda: None,
+            "unpublished": hangs("bus"),
+            "connections": SimpleNamespace(conditions=hangs("connections")),
+            "history": SimpleNamespace(live_counts=hangs("executions")),
+            "bus": lambda: BusState(connected=True, stream=True, since=services.clock.now()),
+        }
+        hanging = replace(services, **slow)
+        asked(hanging, "/live")  # makes the application
+        began = time.monotonic()
+        body = asked(hanging, "/health/detailed")[1]
+        assert time.monotonic() - began < health.PROBE_SECONDS + 1.5
+        assert asked_for == ["bus", "connections", "executions"]
+        assert (body.get("connections"), body.get("executions"), "owed" in body["dependencies"]["bus"]) == (None, None, False)
         away.close()
 
 

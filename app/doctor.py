@@ -148,10 +148,13 @@ class Doctor:
         yield _skew("Clock", "this machine", (before + (after - before) / 2 - database_time).total_seconds())
 
     def _migrations(self) -> Iterator[Finding]:
-        known, applied = [name for name, _ in find_migrations()], Migrator(self._database, self._services.clock).applied()
-        pending, unknown = [name for name in known if name not in applied], [name for name in applied if name not in known]
+        migrator, known = Migrator(self._database, self._services.clock), [name for name, _ in find_migrations()]
+        pending, post, unknown = migrator.pending(), migrator.pending_post(), [name for name in migrator.applied() if name not in known]
         if pending:
             yield Finding("Migrations", Level.PROBLEM, f"not applied: {', '.join(pending)}", "Run `jobwright migrate`.")
+        if post:
+            advice = "When no process of the version before is left, run `jobwright migrate --post`."
+            yield Finding("Migrations", Level.WARNING, f"not applied yet, which ends the upgrade: {', '.join(post)}", advice)
         if unknown:
             yield Finding(
                 "Migrations",
@@ -159,12 +162,13 @@ class Doctor:
                 f"applied by a newer release: {', '.join(unknown)}",
                 "Run that release, or use it to revert them: `jobwright migrate --down-to`.",
             )
-        if not pending and not unknown:
+        if not pending and not post and not unknown:
             yield Finding("Migrations", Level.OK, f"all {len(known)} are applied")
 
     def _indexes(self) -> Iterator[Finding]:
         expected: set[tuple[str, str]] = set()
-        for _, module in find_migrations():
+        waiting = Migrator(self._database, self._services.clock).pending_post()
+        for module in (module for name, module in find_migrations() if name not in waiting):
             created: Mapping[str, list[Any]] = getattr(module, "INDEXES", {})
             dropped: Mapping[str, list[str]] = getattr(module, "DROPS", {})
             expected -= {(collection, name) for collection, names in dropped.items() for name in names}

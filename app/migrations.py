@@ -1,4 +1,11 @@
-"""Applies the numbered migrations at start, under a lock, each once; and takes them back."""
+"""Applies the numbered migrations at start, under a lock, each once; and takes them back.
+
+There are two kinds. A migration is `pre` unless its module says `KIND = "post"`.
+
+- pre: it only adds, so that processes of the version before continue beside it. It runs before the first process of the new version.
+- post: it removes or rewrites what only the version before needs. It runs when no process of that version is left, which somebody has to
+  say (`jobwright migrate --post`), because web servers leave no record.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.metadata import version
 from types import ModuleType
 
 from pymongo.collection import Collection
@@ -28,6 +36,8 @@ LOCK_SECONDS = 60  # the lease of the lock: after a process that died, the next 
 RENEW_SECONDS = 10.0  # between two renewals of the lease
 WAIT_SECONDS = 600.0  # for another process that migrates: a large database takes minutes
 POLL_SECONDS = 0.1
+POST = "post"
+SILENT_MS = 30_000  # a node that was not seen for so long is taken for gone (app.scheduling.node_record)
 # Jobs that delete refuse a database with this document (templates_lib/database_cleanup).
 MARKER: Document = {"_id": "jobwright"}
 
@@ -36,6 +46,11 @@ def find_migrations() -> list[tuple[str, ModuleType]]:
     """All migrations in order, as (id, module); the id is the module's name without its leading `m`."""
     names = sorted(info.name for info in pkgutil.iter_modules(migrations_scripts.__path__) if info.name.startswith("m"))
     return [(name[1:], importlib.import_module(f"migrations_scripts.{name}")) for name in names]
+
+
+def is_post(module: ModuleType) -> bool:
+    """Returns whether a migration runs only when no process of the version before is left."""
+    return getattr(module, "KIND", "pre") == POST
 
 
 class Migrator:
@@ -51,18 +66,22 @@ class Migrator:
         """Ids of the migrations that ran, in order."""
         return sorted(row["_id"] for row in self._collection.find({"applied_at": {"$exists": True}}))
 
-    def upgrade(self, *, wait_seconds: float | None = None) -> list[str]:
-        """Applies the pending migrations and returns their ids.
+    def upgrade(self, *, post: bool = False, force: bool = False, wait_seconds: float | None = None) -> list[str]:
+        """Applies the pending migrations and returns their ids: those of the kind pre, and with `post` all.
 
-        Waits for at most `wait_seconds` (by default, WAIT_SECONDS) while another process migrates. Raises StartError if that takes longer,
-        or if this process lost the lock.
+        A database on which nobody has worked yet gets all. Waits for at most `wait_seconds` (by default, WAIT_SECONDS) while another
+        process migrates. Raises StartError if that takes longer, or if this process lost the lock; and, unless `force`, if migrations of
+        the kind post are to be applied while nodes of another version are online.
         """
-        if not self._pending():
+        post = post or self._is_unused()
+        if not self._pending(post=post):
             return []
         with self._lock(wait_seconds) as lease:
             self._collection.replace_one(MARKER, MARKER, upsert=True)
-            done = []
-            for name, module in self._pending():
+            steps, done = self._pending(post=post), []
+            if not force and any(is_post(module) for _, module in steps):
+                self._require_one_version()
+            for name, module in steps:
                 module.up(self._database)
                 lease.require()
                 self._collection.insert_one({"_id": name, "applied_at": self._clock.now()})
@@ -85,19 +104,43 @@ class Migrator:
             return back
 
     def pending(self) -> list[str]:
-        """Ids of the migrations that have not run, in order."""
-        return [name for name, _ in self._pending()]
+        """Ids of the migrations that a process needs before it starts and that have not run, in order."""
+        return [name for name, _ in self._pending(post=False)]
 
-    def wait_until_applied(self, wait_seconds: float) -> list[str]:
-        """Waits for at most `wait_seconds` until other processes have applied all migrations. Returns the ids that are pending then."""
+    def pending_post(self) -> list[str]:
+        """Ids of the migrations that have not run and that wait until no process of the version before is left, in order."""
+        return [name for name, module in self._pending(post=True) if is_post(module)]
+
+    def wait_until_applied(self, wait_seconds: float, *, post: bool = False) -> list[str]:
+        """Waits for at most `wait_seconds` until other processes have applied all migrations, those of the kind post only with `post`.
+        Returns the ids that are pending then."""
         deadline = time.monotonic() + wait_seconds
-        while (names := self.pending()) and time.monotonic() < deadline:
+        while (steps := self._pending(post=post)) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-        return names
+        return [name for name, _ in steps]
 
-    def _pending(self) -> list[tuple[str, ModuleType]]:
+    def _pending(self, *, post: bool) -> list[tuple[str, ModuleType]]:
         applied = set(self.applied())
-        return [(name, module) for name, module in find_migrations() if name not in applied]
+        return [(name, module) for name, module in find_migrations() if name not in applied and (post or not is_post(module))]
+
+    def _is_unused(self) -> bool:
+        """Whether nobody has worked on this database yet: a process that starts makes the first account, and a node writes a record."""
+        return self._database["users"].find_one({}, {"_id": 1}) is None and not self._others()
+
+    def _others(self) -> list[str]:
+        """Nodes of another version that were seen lately, by the clock of the database. Read as they are: a record of another version may
+        have another shape."""
+        seen = {"$max": ["$seen_at", "$asked_at"]}
+        lately = {"$gte": [seen, {"$subtract": ["$$NOW", SILENT_MS]}]}
+        rows = self._database["nodes"].find({"version": {"$ne": version("jobwright")}, "$expr": lately}, {"version": 1})
+        return sorted(f"{row['_id']} ({row.get('version') or 'no version'})" for row in rows)
+
+    def _require_one_version(self) -> None:
+        if others := self._others():
+            raise StartError(
+                f"Nodes of another version than {version('jobwright')} are online: {', '.join(others)}. "
+                "Replace or stop them, and web servers of that version, too. Then run `jobwright migrate --post` again."
+            )
 
     @contextmanager
     def _lock(self, wait_seconds: float | None) -> Iterator[_Lease]:

@@ -25,6 +25,11 @@ class Store:
     database: Database[Document]
     mongod: LocalMongod | None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other process works on the database: it is the private one, and this process has started it."""
+        return self.mongod is not None and self.mongod.shared_with is None
+
     def close(self) -> None:
         self.client.close()
         if self.mongod is not None:
@@ -83,8 +88,8 @@ def _check_server(store: Store) -> None:
 
 
 def migrate(store: Store, clock: Clock | None = None) -> list[str]:
-    """Applies the migrations that are pending and returns their ids."""
-    return Migrator(store.database, clock or SystemClock()).upgrade()
+    """Applies the pending migrations and returns their ids. Those of the kind post are left, unless no other process can be there."""
+    return Migrator(store.database, clock or SystemClock()).upgrade(post=store.is_alone, force=store.is_alone)
 
 
 def require_migrated(store: Store) -> None:

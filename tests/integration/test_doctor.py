@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from app.factory import Store, build_services
 from app.findings import Finding, Level
 from app.jobs.commands import check_commands, job_account
 from app.jobs.shape import JOB
+from app.migrations import find_migrations
 from app.scheduling.node_store import Heartbeat, NodeStore
 from app.services import Services
 from app.shapes import DAMAGED, Object, make_readable
@@ -206,6 +208,16 @@ def test_what_is_broken_is_found_and_nothing_else(healthy: Services, store: Stor
         store.database["job_executions"].create_indexes(gone)
         store.database["migrations"].delete_one({"_id": "9999_later"})
         store.database["migrations"].update_one({"_id": "0002_due_times"}, {"$set": {"applied_at": OLD}}, upsert=True)
+
+
+def test_a_migration_that_waits_for_the_end_of_an_upgrade_is_told(healthy: Services, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = ModuleType("m9002_old_form")
+    new.__dict__.update(KIND="post", INDEXES={"things": INDEXES["job_executions"]})
+    steps = [*find_migrations(), ("9002_old_form", new)]
+    for module in ("doctor", "migrations"):
+        monkeypatch.setattr(f"app.{module}.find_migrations", lambda: steps)
+    assert worse(healthy, store) == [("Migrations", "warning", "not applied yet, which ends the upgrade: 9002_old_form")]
+    assert healthy.migrated(), "a process is ready without it"
 
 
 def test_a_connection_that_does_not_answer_is_told_even_if_no_job_uses_it(healthy: Services, store: Store, super_admin: Actor) -> None:

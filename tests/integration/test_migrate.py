@@ -1,4 +1,5 @@
-"""Several processes migrate one database: one does the work, also if it is killed half-way, slow or paused."""
+"""Several processes migrate one database: one does the work, also if it is killed half-way, slow or paused. What processes of the version
+before still need is left until none of them is there."""
 
 from __future__ import annotations
 
@@ -9,19 +10,27 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 from pymongo.database import Database
 
 from app.clock import ManualClock
 from app.errors import StartError
+from app.factory import Store, migrate
+from app.local_mongod import LocalMongod
 from app.migrations import Migrator, find_migrations
 from app.mongo import Document, connect, open_database
+from app.scheduling.node_store import Heartbeat, NodeStore
+from tests.builders.two_kinds import POST, PRE, both_forms, documents, rewritten, two_kinds
 from tests.commands import jobwright
 from tests.support import eventually
 
 pytestmark = pytest.mark.integration
+ROOT = Path(__file__).parents[2]
 START = datetime(2026, 3, 2, tzinfo=UTC)
 NAMES = [name for name, _ in find_migrations()]
 # Stops in the middle of a migration and waits until it is killed. Its lease is short, so that a test need not wait a minute for it.
@@ -37,6 +46,15 @@ def half(database):
     threading.Event().wait()
 migration.up = half
 app.migrations.LOCK_SECONDS = 3
+main()
+"""
+# With one more migration, of the kind post.
+AND_POST = """
+import app.migrations
+from app.cli import main
+from tests.builders.two_kinds import two_kinds
+steps = two_kinds()
+app.migrations.find_migrations = lambda: steps
 main()
 """
 
@@ -160,3 +178,85 @@ def test_one_that_lost_its_lock_records_nothing_and_takes_nothing_away(slow: Slo
         slow.work.result(120)
     assert slow.migrator.applied() == []
     assert slow.rows.find_one({"_id": "lock"}) == {"_id": "lock", **theirs}
+
+
+# -- the two kinds ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def used(empty: Database[Document], monkeypatch: pytest.MonkeyPatch) -> Database[Document]:
+    """A database of the version before, and two migrations of this version: one of each kind."""
+    Migrator(empty, ManualClock(START)).upgrade()
+    empty["users"].insert_one({"_id": "ada"})
+    empty["things"].insert_many(documents())
+    steps = two_kinds()
+    monkeypatch.setattr("app.migrations.find_migrations", lambda: steps)
+    return empty
+
+
+def node(database: Database[Document], name: str, version: str) -> None:
+    NodeStore(database).beat(name, Heartbeat(host="a", clock=START, tick_age_seconds=0.1, version=version))
+
+
+def test_what_the_version_before_needs_is_left_until_no_node_of_it_lives(used: Database[Document]) -> None:
+    migrator, here = Migrator(used, ManualClock(START)), version("jobwright")
+    node(used, "old", "0.0.1")
+    node(used, "new", here)
+    assert (migrator.pending(), migrator.pending_post()) == ([PRE], [POST])
+    assert migrator.upgrade() == [PRE]
+    assert (migrator.pending(), migrator.pending_post(), both_forms(used)) == ([], [POST], True)
+    assert migrator.upgrade() == [], "never by itself"
+    with pytest.raises(StartError, match=r"Nodes of another version .* old \(0\.0\.1\)\. "):
+        migrator.upgrade(post=True)
+    used["nodes"].update_one({"_id": "old"}, {"$unset": {"version": ""}})
+    with pytest.raises(StartError, match=r"old \(no version\)"):
+        migrator.upgrade(post=True)
+    assert (both_forms(used), used["migrations"].find_one({"_id": "lock"})) == (True, None)
+    used["nodes"].update_one({"_id": "old"}, [{"$set": {"seen_at": {"$subtract": ["$$NOW", 31_000]}}}])
+    assert migrator.upgrade(post=True) == [POST], "one that is silent for half a minute is gone, by the clock of the database"
+    assert rewritten(used)
+    assert migrator.downgrade(NAMES[-1]) == [POST, PRE]
+    assert sorted(used["things"].find(), key=lambda row: row["_id"]) == documents()
+
+
+def test_a_node_that_only_asks_for_a_permit_yet_counts_and_force_goes_over_it(used: Database[Document]) -> None:
+    migrator = Migrator(used, ManualClock(START))
+    NodeStore(used).write_permit_request("beginning")
+    with pytest.raises(StartError, match="beginning"):
+        migrator.upgrade(post=True)
+    assert migrator.applied() == NAMES
+    assert migrator.upgrade(post=True, force=True) == [PRE, POST]
+    assert rewritten(used)
+
+
+def test_a_database_that_nobody_has_used_gets_all(used: Database[Document]) -> None:
+    used["users"].delete_many({})
+    assert Migrator(used, ManualClock(START)).upgrade() == [PRE, POST]
+
+
+def test_only_a_process_that_is_alone_on_its_database_ends_an_upgrade_by_itself(used: Database[Document]) -> None:
+    private = SimpleNamespace(shared_with=4711)
+    store = Store(used.client, used, cast("LocalMongod", private))
+    node(used, "old", "0.0.1")
+    assert migrate(store) == [PRE]
+    private.shared_with = None
+    assert migrate(store) == [POST], "a record of a node that died with its database a moment ago holds nothing up"
+
+
+def test_the_command_says_what_is_left_for_the_end_of_an_upgrade(used: Database[Document], environment: dict[str, str]) -> None:
+    def run(*arguments: str) -> tuple[int, list[str], str]:
+        command = [sys.executable, "-c", AND_POST, "migrate", *arguments]
+        made = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+        return made.returncode, made.stdout.splitlines(), made.stderr
+
+    node(used, "old", "0.0.1")
+    assert run("--check")[:2] == (1, [PRE, f"{POST} (post)"])
+    code, said, noted = run()
+    assert (code, said, f"{POST} can run when no process of the version before is left" in noted) == (0, [PRE], True)
+    assert run("--check", "--wait", "60")[:2] == (0, [f"{POST} (post)"]), "a process can start"
+    assert run("--check", "--post")[:2] == (1, [POST])
+    code, said, noted = run("--post")
+    assert (code, said, "old (0.0.1)" in noted) == (78, [], True)
+    assert run("--post", "--force") == (0, [POST], "")
+    assert run("--check", "--post")[:2] == (0, ["There is nothing to migrate."])
+    assert [run(*wrong)[0] for wrong in (("--force",), ("--post", "--down-to", "zero"))] == [2, 2]

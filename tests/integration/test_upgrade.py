@@ -30,6 +30,7 @@ from app.queue.execution import Execution
 from app.services import Services
 from tests.builders.killed import Killed, killed_at_write
 from tests.builders.mail import Inbox, mail_server
+from tests.builders.two_kinds import POST, both_forms, documents, rewritten, two_kinds
 from tests.support import JOB_PATHS, KINDS, eventually
 
 DATA = Path(__file__).parents[1] / "data" / "upgrade"
@@ -217,6 +218,26 @@ def test_the_command_that_migrates_can_be_killed_at_any_write(old: Store, store:
         run_and_be_killed_at_every_write(partial(again, act))
         assert migrator.pending() == left
     assert {name: indexes(old).get(name) for name in indexes(store)} == indexes(store)
+
+
+def test_both_kinds_of_migrations_can_be_killed_at_any_write(old: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step forwards, the end of an upgrade, and all steps back."""
+    clock, steps, things = ManualClock(EXPORTED_AT), two_kinds(), old.database["things"]
+    migrator = Migrator(old.database, clock)
+    migrator.upgrade()
+    things.insert_many(documents())
+    monkeypatch.setattr("app.migrations.find_migrations", lambda: steps)
+
+    def again(act: Callable[[], object]) -> None:
+        clock.advance(LOCK_SECONDS + 1)
+        act()
+
+    run_and_be_killed_at_every_write(partial(again, migrator.upgrade))
+    assert (both_forms(old.database), migrator.pending_post()) == (True, [POST])
+    run_and_be_killed_at_every_write(partial(again, partial(migrator.upgrade, post=True)))
+    assert (rewritten(old.database), migrator.pending_post()) == (True, [])
+    run_and_be_killed_at_every_write(partial(again, partial(migrator.downgrade, BEFORE)))
+    assert (list(things.find().sort("_id")), set(things.index_information())) == (documents(), {"_id_"})
 
 
 @pytest.fixture

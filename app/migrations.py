@@ -14,10 +14,9 @@ import pkgutil
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from importlib.metadata import version
 from types import ModuleType
 
 from pymongo.collection import Collection
@@ -37,7 +36,6 @@ RENEW_SECONDS = 10.0  # between two renewals of the lease
 WAIT_SECONDS = 600.0  # for another process that migrates: a large database takes minutes
 POLL_SECONDS = 0.1
 POST = "post"
-SILENT_MS = 30_000  # a node that was not seen for so long is taken for gone (app.scheduling.node_record)
 # Jobs that delete refuse a database with this document (templates_lib/database_cleanup).
 MARKER: Document = {"_id": "jobwright"}
 
@@ -66,21 +64,19 @@ class Migrator:
         """Ids of the migrations that ran, in order."""
         return sorted(row["_id"] for row in self._collection.find({"applied_at": {"$exists": True}}))
 
-    def upgrade(self, *, post: bool = False, force: bool = False, wait_seconds: float | None = None) -> list[str]:
+    def upgrade(self, *, post: bool = False, check: Callable[[], None] = lambda: None, wait_seconds: float | None = None) -> list[str]:
         """Applies the pending migrations and returns their ids: those of the kind pre, and with `post` all.
 
-        A database on which nobody has worked yet gets all. Waits for at most `wait_seconds` (by default, WAIT_SECONDS) while another
-        process migrates. Raises StartError if that takes longer, or if this process lost the lock; and, unless `force`, if migrations of
-        the kind post are to be applied while nodes of another version are online.
+        Before any of the kind post, `check` raises an error if a process of the version before is left. Waits for at most `wait_seconds`
+        (by default, WAIT_SECONDS) while another process migrates. Raises StartError if that takes longer, or if this process lost the lock.
         """
-        post = post or self._is_unused()
         if not self._pending(post=post):
             return []
         with self._lock(wait_seconds) as lease:
             self._collection.replace_one(MARKER, MARKER, upsert=True)
             steps, done = self._pending(post=post), []
-            if not force and any(is_post(module) for _, module in steps):
-                self._require_one_version()
+            if any(is_post(module) for _, module in steps):
+                check()
             for name, module in steps:
                 module.up(self._database)
                 lease.require()
@@ -122,25 +118,6 @@ class Migrator:
     def _pending(self, *, post: bool) -> list[tuple[str, ModuleType]]:
         applied = set(self.applied())
         return [(name, module) for name, module in find_migrations() if name not in applied and (post or not is_post(module))]
-
-    def _is_unused(self) -> bool:
-        """Whether nobody has worked on this database yet: a process that starts makes the first account, and a node writes a record."""
-        return self._database["users"].find_one({}, {"_id": 1}) is None and not self._others()
-
-    def _others(self) -> list[str]:
-        """Nodes of another version that were seen lately, by the clock of the database. Read as they are: a record of another version may
-        have another shape."""
-        seen = {"$max": ["$seen_at", "$asked_at"]}
-        lately = {"$gte": [seen, {"$subtract": ["$$NOW", SILENT_MS]}]}
-        rows = self._database["nodes"].find({"version": {"$ne": version("jobwright")}, "$expr": lately}, {"version": 1})
-        return sorted(f"{row['_id']} ({row.get('version') or 'no version'})" for row in rows)
-
-    def _require_one_version(self) -> None:
-        if others := self._others():
-            raise StartError(
-                f"Nodes of another version than {version('jobwright')} are online: {', '.join(others)}. "
-                "Replace or stop them, and web servers of that version, too. Then run `jobwright migrate --post` again."
-            )
 
     @contextmanager
     def _lock(self, wait_seconds: float | None) -> Iterator[_Lease]:

@@ -106,7 +106,7 @@ class Restores:
             self._switch(mark)
             mark = self._move(mark, Stage.MIGRATING)
         if mark.stage is Stage.MIGRATING:
-            self._migrator.upgrade(post=True, force=True)  # no process starts on the database until the restore ends
+            self._migrator.upgrade(post=True)  # no process starts on the database until the restore ends
             settled = settle(self._store.database, taken_at=mark.backup["at"], now=self._clock.now(), pause_all=mark.backup["pause_all"])
             audit = AuditTrail(AuditStore(self._store.database), self._clock, self._keys)
             with audit.action(actor, "backup.restore", kind="installation", target_id="backup", diff=_as_diff(mark.backup)):

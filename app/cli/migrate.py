@@ -34,6 +34,7 @@ def migrate(post: bool, force: bool, down_to: str | None, check: bool, wait: flo
     servers, run `jobwright migrate --post`. It refuses while nodes of another version are online. It does not see web servers.
     """
     from app.clock import SystemClock  # noqa: PLC0415 - `--help` does without it
+    from app.factory import migrate as apply  # noqa: PLC0415 - the same
     from app.migrations import Migrator  # noqa: PLC0415 - the same
 
     if down_to and (check or post):
@@ -50,7 +51,7 @@ def migrate(post: bool, force: bool, down_to: str | None, check: bool, wait: flo
         if down_to:
             _print(migrator.downgrade(down_to, wait_seconds=wait))
             return
-        _print(migrator.upgrade(post=post or store.is_alone, force=force or store.is_alone, wait_seconds=wait))
+        _print(apply(store, post=post, force=force, wait_seconds=wait))
         _note_pending(migrator)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from app.accounts.store import UserStore
 from app.clock import Clock, SystemClock
 from app.config import Settings
 from app.errors import StartError
@@ -15,6 +17,7 @@ from app.migrations import Migrator
 from app.mongo import OLDEST_MONGODB, Document, connect, open_database
 from app.premises import errors_name_settings, has_private_database, make_data_folder, require_registry
 from app.restore_marker import require_no_restore
+from app.scheduling.node_store import NodeStore
 
 
 @dataclass
@@ -87,9 +90,26 @@ def _check_server(store: Store) -> None:
     store.database["migrations"].find_one({}, {"_id": 1})
 
 
-def migrate(store: Store, clock: Clock | None = None) -> list[str]:
-    """Applies the pending migrations and returns their ids. Those of the kind post are left, unless no other process can be there."""
-    return Migrator(store.database, clock or SystemClock()).upgrade(post=store.is_alone, force=store.is_alone)
+def migrate(
+    store: Store, clock: Clock | None = None, *, post: bool = False, force: bool = False, wait_seconds: float | None = None
+) -> list[str]:
+    """Applies the pending migrations and returns their ids.
+
+    Those of the kind post are left, unless `post`. Raises StartError if they are to be applied while nodes of another version are online,
+    unless `force`. Where no other process can be, because nobody has worked on the database yet or it is private, they are applied as well.
+    """
+    here, nodes = version("jobwright"), NodeStore(store.database)
+
+    def check() -> None:
+        if not force and not store.is_alone and (others := nodes.names_of_other_versions(here)):
+            raise StartError(
+                f"Nodes of another version than {here} are online: {', '.join(others)}. "
+                "Replace or stop them, and web servers of that version, too. Then run `jobwright migrate --post` again."
+            )
+
+    unused = not UserStore(store.database).any_exists() and not nodes.names_of_other_versions(here)
+    post = post or store.is_alone or unused
+    return Migrator(store.database, clock or SystemClock()).upgrade(post=post, check=check, wait_seconds=wait_seconds)
 
 
 def require_migrated(store: Store) -> None:

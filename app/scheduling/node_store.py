@@ -18,7 +18,7 @@ class NodeStore:
     """Heartbeats of nodes. The document of a node that died is removed after a day."""
 
     def __init__(self, database: Database[Document]) -> None:
-        self._nodes = Records(database, "nodes", NODE)
+        self._nodes, self._rows = Records(database, "nodes", NODE), database["nodes"]
 
     def beat(self, node_id: str, heartbeat: Heartbeat) -> Drain | None:
         """Writes a heartbeat. Returns who asked the node to drain; None if nobody did."""
@@ -65,6 +65,14 @@ class NodeStore:
         """A node that was seen within a day; None if there is none of that name."""
         row = self._nodes.find_one({"_id": node_id, "seen_at": {"$exists": True}})
         return NodeSeen.from_row(row) if row else None
+
+    def names_of_other_versions(self, version: str) -> list[str]:
+        """The nodes that were seen or asked for a permit lately, by the clock of the database, and that are not known to be of `version`.
+        They are read as they are: to this program, a record of another version may look damaged."""
+        seen = {"$max": ["$seen_at", "$asked_at"]}
+        lately = {"$gte": [seen, {"$subtract": ["$$NOW", int(SILENT_AFTER.total_seconds() * 1000)]}]}
+        rows = self._rows.find({"version": {"$ne": version}, "$expr": lately}, {"version": 1})
+        return sorted(f"{row['_id']} ({row.get('version') or 'no version'})" for row in rows)
 
     def leave(self, node_id: str) -> None:
         """Removes a node that ends."""

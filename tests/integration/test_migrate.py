@@ -199,39 +199,39 @@ def node(database: Database[Document], name: str, version: str) -> None:
 
 
 def test_what_the_version_before_needs_is_left_until_no_node_of_it_lives(used: Database[Document]) -> None:
-    migrator, here = Migrator(used, ManualClock(START)), version("jobwright")
+    migrator, store, here = Migrator(used, ManualClock(START)), Store(used.client, used, None), version("jobwright")
     node(used, "old", "0.0.1")
     node(used, "new", here)
     assert (migrator.pending(), migrator.pending_post()) == ([PRE], [POST])
-    assert migrator.upgrade() == [PRE]
+    assert migrate(store) == [PRE]
     assert (migrator.pending(), migrator.pending_post(), both_forms(used)) == ([], [POST], True)
-    assert migrator.upgrade() == [], "never by itself"
+    assert migrate(store) == [], "never by itself"
     with pytest.raises(StartError, match=r"Nodes of another version .* old \(0\.0\.1\)\. "):
-        migrator.upgrade(post=True)
+        migrate(store, post=True)
     used["nodes"].update_one({"_id": "old"}, {"$unset": {"version": ""}})
     with pytest.raises(StartError, match=r"old \(no version\)"):
-        migrator.upgrade(post=True)
+        migrate(store, post=True)
     assert (both_forms(used), used["migrations"].find_one({"_id": "lock"})) == (True, None)
     used["nodes"].update_one({"_id": "old"}, [{"$set": {"seen_at": {"$subtract": ["$$NOW", 31_000]}}}])
-    assert migrator.upgrade(post=True) == [POST], "one that is silent for half a minute is gone, by the clock of the database"
+    assert migrate(store, post=True) == [POST], "one that is silent for half a minute is gone, by the clock of the database"
     assert rewritten(used)
     assert migrator.downgrade(NAMES[-1]) == [POST, PRE]
     assert sorted(used["things"].find(), key=lambda row: row["_id"]) == documents()
 
 
 def test_a_node_that_only_asks_for_a_permit_yet_counts_and_force_goes_over_it(used: Database[Document]) -> None:
-    migrator = Migrator(used, ManualClock(START))
+    migrator, store = Migrator(used, ManualClock(START)), Store(used.client, used, None)
     NodeStore(used).write_permit_request("beginning")
     with pytest.raises(StartError, match="beginning"):
-        migrator.upgrade(post=True)
+        migrate(store, post=True)
     assert migrator.applied() == NAMES
-    assert migrator.upgrade(post=True, force=True) == [PRE, POST]
+    assert migrate(store, post=True, force=True) == [PRE, POST]
     assert rewritten(used)
 
 
 def test_a_database_that_nobody_has_used_gets_all(used: Database[Document]) -> None:
     used["users"].delete_many({})
-    assert Migrator(used, ManualClock(START)).upgrade() == [PRE, POST]
+    assert migrate(Store(used.client, used, None)) == [PRE, POST]
 
 
 def test_only_a_process_that_is_alone_on_its_database_ends_an_upgrade_by_itself(used: Database[Document]) -> None:

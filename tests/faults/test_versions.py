@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from app.scheduling.node_store import NodeStore
 from tests.faults.conftest import LIVE
 from tests.support import ADMIN, KEY, KINDS, PASSWORD, Service, eventually, seconds_of
 
@@ -98,6 +100,8 @@ def test_both_versions_run_each_due_time_once_and_show_each_others_records(
             assert Counter(row["status"] for row in rows) == {"success": SECONDS}
         nodes = {attempt["worker"] for row in executions.find({}) for attempt in row["attempts"]}
         assert len(nodes) == 2, "both nodes ran some"
+        (left,) = NodeStore(registry).names_of_other_versions(version("jobwright"))
+        assert left.partition(" ")[0] in nodes, "`jobwright migrate --post` waits for the one of the version before"
         ids = [run["execution_id"] for run in runs if "execution_id" in run]
         assert len(ids) == 2, runs
         for client in (old, new):

@@ -83,7 +83,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder = path.partition("/")[0]
         if folder in {"integration", "security", "browser", "faults"}:
             item.add_marker(getattr(pytest.mark, folder))
-        if not path.startswith(SPREAD):
+        if not path.startswith(SPREAD) and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(path))
     items[:] = in_order(items)
 

@@ -20,6 +20,7 @@ from app.queue.claim_store import ClaimStore
 from app.queue.model import Attempt, Status
 from app.queue.slots import RunBounds
 from app.services import Services
+from tests.builders.lines import OVER_CELERY, Line, LineMaker, Lines, forget_hints
 from tests.builders.queue import LEASE, Queue, enqueue, failure, make_job, success
 
 HOUR = timedelta(hours=1)
@@ -28,13 +29,18 @@ HOUR = timedelta(hours=1)
 class Worker:
     """One worker with a source of its own. `announce` is what makes executions known to it beside the queue itself."""
 
-    def __init__(self, kind: type[WorkSource], queue: Queue, clock: ManualClock, owner: str, bounds: RunBounds | None) -> None:
-        claims = queue.worker(owner, bounds=bounds)
-        self.source = kind(claims, clock)  # type: ignore[call-arg]  # each is made of these two
-        self._queue, self._clock, self._owner = queue, clock, owner
+    def __init__(self, house: House, owner: str, bounds: RunBounds | None, line: Line | None) -> None:
+        claims = house.queue.worker(owner, bounds=bounds)
+        self.source = house.kind(claims, house.clock)  # type: ignore[call-arg]  # each is made of these two
+        self._queue, self._clock, self._owner, self._line, self._lines = house.queue, house.clock, owner, line, house.lines
+        if line is not None:
+            assert isinstance(self.source, PushedSource)
+            line.lead_to(self.source)
 
     def announce(self, execution_ids: Iterable[str]) -> None:
-        if isinstance(self.source, PushedSource):
+        if self._lines is not None and self._line is not None:
+            self._lines.announce(self._line, execution_ids)
+        elif isinstance(self.source, PushedSource):
             for execution_id in execution_ids:
                 self.source.push(execution_id)
 
@@ -52,15 +58,17 @@ class Worker:
 
 
 class House:
-    """A registry with jobs, whose executions are put into the queue and announced to workers."""
+    """A registry with jobs, whose executions are put into the queue and announced to workers. With `lines` a broker carries that."""
 
-    def __init__(self, kind: type[WorkSource], store: Store, services: Services, actor: Actor, clock: ManualClock) -> None:
-        self.kind, self.queue, self.clock = kind, Queue(store.database), clock
+    def __init__(
+        self, kind: type[WorkSource], store: Store, services: Services, actor: Actor, clock: ManualClock, lines: Lines | None = None
+    ) -> None:
+        self.kind, self.queue, self.clock, self.lines = kind, Queue(store.database), clock, lines
         self._services, self._actor = services, actor
         self._workers: list[Worker] = []
 
     def worker(self, owner: str = "w1", *, bounds: RunBounds | None = None) -> Worker:
-        worker = Worker(self.kind, self.queue, self.clock, owner, bounds)
+        worker = Worker(self, owner, bounds, self.lines.line(len(self._workers)) if self.lines is not None else None)
         self._workers.append(worker)
         return worker
 
@@ -81,11 +89,22 @@ class House:
 
 
 SOURCES: dict[str, type[WorkSource]] = {"poll": PollSource, "pushed": PushedSource}
+PUSHED = ["pushed", *OVER_CELERY]
 
 
-@pytest.fixture(params=SOURCES)
-def house(request: pytest.FixtureRequest, store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> House:
-    return House(SOURCES[request.param], store, services, super_admin, clock)
+@pytest.fixture
+def make_house(store: Store, services: Services, super_admin: Actor, clock: ManualClock, line_maker: LineMaker) -> Callable[[str], House]:
+    """Makes a house whose workers have sources of this kind."""
+
+    def make(kind: str) -> House:
+        return House(SOURCES.get(kind, PushedSource), store, services, super_admin, clock, line_maker(kind))
+
+    return make
+
+
+@pytest.fixture(params=["poll", *PUSHED])
+def house(request: pytest.FixtureRequest, make_house: Callable[[str], House]) -> House:
+    return make_house(request.param)
 
 
 def test_every_source_is_tested_here() -> None:
@@ -276,9 +295,9 @@ def test_a_database_that_is_away_loses_nothing(house: House, method: str) -> Non
 # -- ids that others send ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def pushed(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> House:
-    return House(PushedSource, store, services, super_admin, clock)
+@pytest.fixture(params=PUSHED)
+def pushed(request: pytest.FixtureRequest, make_house: Callable[[str], House]) -> House:
+    return make_house(request.param)
 
 
 IDS: dict[str, Callable[[str], list[str]]] = {
@@ -292,9 +311,8 @@ IDS: dict[str, Callable[[str], list[str]]] = {
 def test_an_id_that_makes_no_sense_is_passed_over(pushed: House, ids: str) -> None:
     worker = pushed.worker()
     (execution_id,) = pushed.put()
-    source = worker.source
-    assert isinstance(source, PushedSource)
-    source._hints.clear()
+    assert isinstance(worker.source, PushedSource)
+    forget_hints(worker.source)
     worker.announce(IDS[ids](execution_id))
     assert worker.take() == [execution_id]
     assert worker.take() == []

@@ -1,4 +1,9 @@
-"""What every executor promises (app.executors.base): the local one in both isolations, and the inline one. All of them run real templates."""
+"""What every executor promises (app.executors.base): the local one in both isolations, and the inline one. All of them run real templates.
+
+A worker on Celery has the local executor. What is promised from the hand-over of a run to its end is tested there, too, with runs that a
+real broker announced (`ways`). What happens inside an attempt is the same, however it came to the executor; so is a run that its executor
+refuses or was never given.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +18,22 @@ from typing import Any
 
 import pytest
 
+from app.audit.model import SYSTEM
+from app.clock import ManualClock
 from app.config import Settings
 from app.executors.base import Executor, LogLine, Run
 from app.executors.inline import InlineExecutor
 from app.executors.local.executor import LocalExecutor
+from app.factory import Store
 from app.jobs.model import RetryOn, RetryPolicy
-from app.queue.model import Attempt, Deferral, Outcome, Reason, Status
+from app.node.work_source import PushedSource
+from app.queue.execution import Execution
+from app.queue.model import Attempt, Deferral, Outcome, Reason, Status, Trigger
 from app.sandbox.kernel import boot_seconds
 from app.sandbox.protocol import StopReason
+from app.services import Services
+from tests.builders.lines import OVER_CELERY, LineMaker, Lines
+from tests.builders.queue import Queue, make_job, new_execution
 from tests.support import KINDS, eventually
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -76,9 +89,14 @@ class Bench:
         )
         return Run(replace(attempt, **changes), parameters, {}, LOADS.get(template, template), reused=self._reused)
 
+    def send(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """Hands over; returns what was handed over."""
+        self.executor.submit(runs)
+        return runs
+
     def submit(self, template: str, parameters: dict[str, Any], **changes: Any) -> str:
         run = self.make(template, parameters, **changes)
-        self.executor.submit([run])
+        self.send([run])
         return run.attempt.execution_id
 
     def outcome(self, execution_id: str) -> Outcome:
@@ -95,12 +113,49 @@ class Bench:
         return [event.message for event in self.sink.events.get(execution_id, []) if isinstance(event, LogLine)]
 
 
-@pytest.fixture(params=["local", "local reused", "inline"])
-def bench(settings: Settings, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Bench]:
+class WorkerBench(Bench):
+    """The executor of a worker on Celery: an execution waits in the queue, the broker announces it, the worker claims it, and its run is
+    handed over."""
+
+    def __init__(self, executor: Executor, lines: Lines, store: Store, services: Services, clock: ManualClock) -> None:
+        super().__init__(executor, reused=False)
+        self._queue, self._clock, self._services = Queue(store.database), clock, services
+        self._lines, self._line = lines, lines.line(0)
+        self._source = PushedSource(self._queue.worker(), clock)
+        self._line.lead_to(self._source)
+
+    def send(self, runs: Sequence[Run]) -> Sequence[Run]:
+        waiting = {run.attempt.execution_id: run for run in runs}
+        self._queue.queue.add([self._execution(execution_id) for execution_id in waiting])
+        self._lines.announce(self._line, waiting)
+        claimed = self._source.take(self.executor.capacity(), until=None)
+        assert {attempt.execution_id for attempt in claimed} == set(waiting)
+        return super().send([self._claimed(waiting[attempt.execution_id], attempt) for attempt in claimed])
+
+    def _execution(self, execution_id: str) -> Execution:
+        job = make_job(self._services, SYSTEM, name=execution_id)
+        return new_execution(job, now=self._clock.now(), triggered_by=Trigger.API, execution_id=execution_id)
+
+    @staticmethod
+    def _claimed(run: Run, attempt: Attempt) -> Run:
+        """What the test wants to run, as it was claimed."""
+        return replace(run, attempt=replace(run.attempt, token=attempt.token, job_id=attempt.job_id, job_name=attempt.job_name))
+
+
+BENCHES = ["local", "local reused", "inline"]
+ways = pytest.mark.parametrize("bench", [*BENCHES, *OVER_CELERY], indirect=True)
+
+
+@pytest.fixture(params=BENCHES)
+def bench(settings: Settings, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, line_maker: LineMaker) -> Iterator[Bench]:
     monkeypatch.setenv("PYTHONPATH", str(KINDS))
     bounded = replace(settings, pool_size=2, kill_grace_seconds=1.0, job_log_bytes=200_000)
     executor = InlineExecutor(bounded) if request.param == "inline" else LocalExecutor(bounded)
-    made = Bench(executor, reused=request.param == "local reused")
+    lines = line_maker(request.param)
+    if lines is None:
+        made = Bench(executor, reused=request.param == "local reused")
+    else:
+        made = WorkerBench(executor, lines, *(request.getfixturevalue(name) for name in ("store", "services", "clock")))
     made.start()
     yield made
     executor.close()
@@ -114,6 +169,7 @@ def began(trace: Path, count: int = 1) -> None:
 # -- ends --------------------------------------------------------------------------------------------------------------
 
 
+@ways
 def test_a_success_has_its_result_and_its_times(bench: Bench) -> None:
     before = datetime.now(UTC)
     outcome = bench.run("noop", {"seconds": 0.2})
@@ -171,6 +227,7 @@ def test_an_unexpected_error_has_its_traceback(bench: Bench) -> None:
     assert "jobwright_test_kinds.py" in outcome.error.traceback
 
 
+@ways
 def test_a_permanent_error_keeps_what_was_achieved(bench: Bench) -> None:
     outcome = bench.run("misbehave", {"how": "permanent"})
     assert outcome.error is not None
@@ -185,6 +242,7 @@ def test_a_template_that_cannot_be_loaded_is_a_permanent_failure_and_harms_no_ot
     assert bench.run("noop", {}).status is Status.SUCCESS
 
 
+@ways
 def test_a_run_over_its_time_is_stopped(bench: Bench) -> None:
     outcome = bench.run("noop", {"seconds": 60}, timeout_seconds=0.5)
     assert outcome.error is not None
@@ -192,6 +250,7 @@ def test_a_run_over_its_time_is_stopped(bench: Bench) -> None:
     assert 0.5 <= outcome.seconds < 20
 
 
+@ways
 @pytest.mark.parametrize(
     ("reason", "status", "why"),
     [
@@ -213,6 +272,7 @@ def test_a_stopped_run_ends_for_the_reason_of_the_stop(
     assert "end" not in (tmp_path / "trace").read_text()
 
 
+@ways
 def test_a_stop_that_comes_with_the_start_is_not_lost(bench: Bench) -> None:
     run = bench.submit("noop", {"seconds": 60})
     bench.executor.stop(run, StopReason.CANCEL)
@@ -275,10 +335,10 @@ def test_the_folder_of_an_attempt_is_its_own_and_gone_after_it(bench: Bench, set
 # -- what it holds -----------------------------------------------------------------------------------------------------
 
 
+@ways
 def test_it_holds_a_run_until_its_end_is_reported(bench: Bench, tmp_path: Path) -> None:
     assert (bench.executor.held(), bench.executor.capacity()) == ({}, 2)
-    run = bench.make("noop", {"seconds": 60, "file": str(tmp_path / "trace")})
-    bench.executor.submit([run])
+    (run,) = bench.send([bench.make("noop", {"seconds": 60, "file": str(tmp_path / "trace")})])
     assert bench.executor.held() == {run.attempt.execution_id: run.attempt}
     assert bench.executor.capacity() == 1
     began(tmp_path / "trace")
@@ -291,10 +351,11 @@ def test_it_holds_a_run_until_its_end_is_reported(bench: Bench, tmp_path: Path) 
     assert bench.executor.capacity() >= 1
 
 
+@ways
 def test_two_runs_are_at_work_at_once(bench: Bench, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     runs = [bench.make("noop", {"seconds": 60, "file": str(trace)}) for _ in range(2)]
-    bench.executor.submit(runs)
+    bench.send(runs)
     began(trace, 2)
     assert bench.executor.capacity() == 0
     first, second = (run.attempt.execution_id for run in runs)
@@ -305,6 +366,7 @@ def test_two_runs_are_at_work_at_once(bench: Bench, tmp_path: Path) -> None:
     assert bench.outcome(second).status is Status.CANCELLED
 
 
+@ways
 def test_each_of_many_runs_ends_exactly_once(bench: Bench) -> None:
     runs: list[str] = []
     while len(runs) < 60:
@@ -336,6 +398,7 @@ def test_a_run_that_may_not_begin_is_not_begun(bench: Bench, tmp_path: Path) -> 
     assert not (tmp_path / "trace").exists()
 
 
+@ways
 def test_closing_ends_what_runs_and_reports_nothing_more(bench: Bench, tmp_path: Path, settings: Settings) -> None:
     trace = tmp_path / "trace"
     run = bench.submit("noop", {"seconds": 2, "file": str(trace)})

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+from app.broker.inspection import BrokerLook
 from app.errors import StoreUnavailable
 from app.events import get_logger
 from app.mongo import answering_within
@@ -70,9 +71,13 @@ class Health:
     def details(self, *, is_trusted: Callable[[], bool]) -> Answer:
         """The state of each dependency of the process, and how many executions wait and run. What may name addresses is for holders of a
         token, see `service`. All looks at the database have one limit together: what it has not answered by then is unknown."""
+        look = self._services.broker()  # it is on its way while the database is asked
         with answering_within(PROBE_SECONDS):
             answers = self._database_answers()
-            return self._details(answers, trusted=answers and bool(self._looked(is_trusted)))
+            trusted = answers and bool(self._looked(is_trusted))
+            body, works = self._details(answers, trusted=trusted)
+        body["dependencies"]["broker"] = _broker(look, trusted=trusted)
+        return body, works
 
     def _details(self, answers: bool, *, trusted: bool) -> Answer:
         services, node = self._services, self._services.node()
@@ -146,6 +151,19 @@ class Health:
 
 def _status(works: bool) -> str:
     return "healthy" if works else "unhealthy"
+
+
+def _broker(look: BrokerLook | None, *, trusted: bool) -> dict[str, Any]:
+    """Returns whether the message broker answers. Its address, which may stand in the problem, is for holders of a token."""
+    if look is None:
+        return {"status": "not here"}
+    state = look.state(PROBE_SECONDS)
+    shown: dict[str, Any] = {"status": _status(not state.problem)}
+    if trusted:
+        shown["address"] = state.address
+        if state.problem:
+            shown["problem"] = state.problem
+    return shown
 
 
 def _engine(node: NodeState | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from app.accounts.tokens import Tokens
 from app.approvals.service import Approvals
 from app.audit.service import AuditTrail
 from app.audit.settings import SettingsTrail
+from app.broker.inspection import BrokerLook
 from app.bulk.service import Bulk
 from app.clock import Clock
 from app.config import Settings
@@ -81,7 +82,8 @@ class Services:
 
     `gathered` says of a job which of those that it depends on have ended so far, with the executions. `ping` raises where the database does
     not answer; `migrated` says whether it has all migrations that this program knows. `role` is that of the process, `leaving` says that it
-    stops, and `node` how its node is: None without one. `engine_age` is None without an engine, and `bus` without one in this process.
+    stops, and `node` how its node is: None without one. `engine_age` is None without an engine, `bus` without one in this process, and `broker`, which begins to look at the message broker, where
+    the process uses none.
     `unpublished` says how many records have events that the bus does not have yet.
     """
 
@@ -155,4 +157,5 @@ class Services:
     node: Callable[[], NodeState | None] = lambda: None
     engine_age: Callable[[], float | None] = lambda: None
     bus: Callable[[], BusState | None] = lambda: None
+    broker: Callable[[], BrokerLook | None] = lambda: None
     unpublished: Callable[[], int] = lambda: 0

@@ -64,14 +64,14 @@ def seconds_of(rows: list[dict[str, Any]]) -> list[datetime]:
 
 
 class Service:
-    """`jobwright serve`, `web` or `scheduler` as a process of its own, with the test kinds installed.
+    """`jobwright serve`, `web`, `scheduler` or `worker`, perhaps with options, as a process of its own, with the test kinds installed.
 
     With `warm`, it is forked from a process that has imported the program (tests/commands.py), which takes a second less of the processor.
     """
 
     def __init__(self, command: str, *, uri: str, database: str, data_dir: Path, warm: bool = False, **settings: str) -> None:
         self.data_dir, self._token = data_dir, ""
-        self.log = data_dir / f"{command}-{os.urandom(3).hex()}.log"
+        self.log = data_dir / f"{command.split()[0]}-{os.urandom(3).hex()}.log"
         data_dir.mkdir(parents=True, exist_ok=True)
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("JOBWRIGHT_", "MONGODB_", "SCHEDULER_"))},
@@ -96,11 +96,15 @@ class Service:
         self.process: subprocess.Popen[bytes] | Forked
         if warm and "LD_PRELOAD" not in settings:  # what the dynamic linker reads comes too late for a fork
             self.log.touch()
-            self.process = Forked(self.environment, (command,), out=self.log, err=self.log)
+            self.process = Forked(self.environment, tuple(command.split()), out=self.log, err=self.log)
             return
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", command], env=self.environment, stdout=output, stderr=output, start_new_session=True
+                [sys.executable, "-m", "app.cli", *command.split()],
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def wait_ready(self, seconds: float = PATIENCE_SECONDS) -> Service:

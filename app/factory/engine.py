@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from app.broker.inspection import BrokerLooks
 from app.config import Settings
 from app.connections.probes import Probes
 from app.connections.vault import Vault
@@ -140,7 +141,14 @@ def _running(
 def with_engine(services: Services, node: Node) -> Services:
     """The services of a process that also runs the engine."""
     bus = node.planning.parts.bus if node.planning is not None else None
-    return replace(services, engine_age=node.tick_age, node=node.state, bus=bus.state if bus is not None else services.bus)
+    settings = services.settings
+    return replace(
+        services,
+        engine_age=node.tick_age,
+        node=node.state,
+        bus=bus.state if bus is not None else services.bus,
+        broker=BrokerLooks(settings.celery_broker_url).begin if settings.by_celery else services.broker,
+    )
 
 
 def _claimer(settings: Settings, name: str) -> Claimer:

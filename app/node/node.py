@@ -102,6 +102,7 @@ class Node:
             tick_age_seconds=self.tick_age(),
             turn_age_seconds=self._ticks.longest_silence(frozenset().union(*(duty.vital_ticks for duty in self._duties))),
             permit=running.permit() if running is not None else None,
+            hears=running.hears() if running is not None else None,
             drains=running is not None and running.parts.runner.asked_to_drain,
         )
 

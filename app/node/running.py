@@ -125,6 +125,10 @@ class Running(Duty):
             return "holds"
         return "maintenance" if self._permits.rests else "none"
 
+    def hears(self) -> bool | None:
+        """Returns whether messages of the broker reach it; None if it has no broker."""
+        return self.parts.hearing.listening()[1] if self.parts.hearing is not None else None
+
     def hurry(self) -> None:
         """Hands back now what still runs."""
         self.parts.runner.give_up()

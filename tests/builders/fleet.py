@@ -37,9 +37,9 @@ class Fleet:
         """One more process."""
         return self._start(command, **{**self._settings, **settings})
 
-    def worker(self, **settings: str) -> Service:
+    def worker(self, routes: str = "default", **settings: str) -> Service:
         """A worker that takes messages."""
-        worker = self.process("worker", **settings).wait_ready()
+        worker = self.process(f"worker --routes {routes}", **settings).wait_ready()
         eventually(lambda: worker.event("broker.connected"))
         return worker
 
@@ -69,6 +69,14 @@ class Fleet:
     def outcomes(self) -> Counter[str]:
         """How many runs ended how."""
         return Counter(row["status"] for row in self.executions.find({}, {"status": 1}))
+
+    def statuses(self, job: Job) -> list[str]:
+        """How the runs of a job are."""
+        return [row["status"] for row in self.executions.find({"job_id": job.id}, {"status": 1})]
+
+    def owners(self, job: Job) -> set[str]:
+        """The workers that took runs of a job."""
+        return set(self.executions.distinct("attempts.worker", {"job_id": job.id}))
 
     def close(self) -> None:
         self.store.close()

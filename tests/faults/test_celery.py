@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.audit.model import SYSTEM
 from tests.builders.brokers import Broker, Redis
 from tests.builders.fleet import Fleet
+from tests.builders.nats import free_port
 from tests.builders.resp_proxy import RespProxy
 from tests.lengths import LONG
 from tests.support import Service, eventually
@@ -47,6 +49,32 @@ def test_workers_run_what_a_scheduler_plans(broker: Broker, fleet: MakeFleet) ->
     assert len(owners) == 2
     assert [worker.stop() for worker in workers] == [0, 0]
     assert house.planner.stop() == 0
+
+
+def test_each_worker_takes_only_runs_of_its_routes_and_labels(redis: Redis, fleet: MakeFleet) -> None:
+    """A run that no worker may take waits until one comes that may. Workers and schedulers say on their own ports how the broker is."""
+    house = fleet(redis.url, JOBWRIGHT_CELERY_ROUTES="misbehave=reports")
+    ports = [str(free_port()) for _ in range(2)]
+    house.worker(JOBWRIGHT_HEALTH_PORT=ports[0])
+    house.worker("reports", JOBWRIGHT_NODE_LABELS="gpu,site=berlin")
+    plain, reports = house.job(), house.job(template_type="misbehave", parameters={"how": "async"})
+    on_gpu = house.job(template_type="misbehave", parameters={"how": "async"}, needs=["gpu"])
+    nobodys = house.job(needs=["gpu"])
+    for job in (nobodys, plain, reports, on_gpu):
+        house.put(job, 5)
+    house.wait_for(15)
+    house.process("scheduler", JOBWRIGHT_HEALTH_PORT=ports[1]).wait_ready()
+    for port in ports:
+        answer = httpx.get(f"http://127.0.0.1:{port}/health/detailed", timeout=30).json()
+        assert answer["dependencies"]["broker"] == {"status": "healthy"}
+    assert house.statuses(nobodys) == ["queued"] * 5
+    house.worker("default,other", JOBWRIGHT_NODE_LABELS="gpu")
+    house.wait_for(20)
+    assert house.outcomes() == {"success": 20}
+    labels = {node["_id"]: tuple(node["labels"]) for node in house.store.database["nodes"].find({"role": "worker"})}
+    assert {labels[worker] for worker in house.owners(on_gpu) | house.owners(reports)} == {("gpu", "site=berlin")}
+    assert {labels[worker] for worker in house.owners(nobodys)} == {("gpu",)}
+    assert {labels[worker] for worker in house.owners(plain)} <= {(), ("gpu",)}
 
 
 def test_runs_wait_while_the_broker_is_away_and_start_soon_after_its_return(redis: Redis, fleet: MakeFleet) -> None:

@@ -11,6 +11,10 @@ BUS = {
     "description": "healthy; unhealthy where it cannot be reached or has no stream; or `not here` where it is not set, or the engine runs "
     "in another process"
 }
+BROKER = {
+    "description": "healthy; unhealthy where it does not answer: runs wait, and nothing is lost; or `not here` where the process tells and "
+    "is told nothing by Celery"
+}
 ENGINE = {"description": "healthy, stalled, or `not here` where the engine runs in another process"}
 
 
@@ -66,10 +70,17 @@ class BusHealthOut(AnswerSchema):
     owed = ma.Integer(metadata={"description": "How many executions and jobs have events that are not published yet"})
 
 
+class BrokerHealthOut(AnswerSchema):
+    status = ma.String(required=True, metadata=BROKER)
+    address = ma.String(metadata={"description": "Its address without the password; only with a valid token"})
+    problem = ma.String(metadata={"description": "Why it does not answer; only with a valid token"})
+
+
 class DependenciesHealthOut(AnswerSchema):
     mongodb = ma.Nested(DatabaseHealthOut, required=True)
     engine = ma.Nested(EngineHealthOut, required=True)
     bus = ma.Nested(BusHealthOut, required=True)
+    broker = ma.Nested(BrokerHealthOut, required=True)
 
 
 class ConnectionsHealthOut(AnswerSchema):

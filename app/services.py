@@ -82,9 +82,9 @@ class Services:
 
     `gathered` says of a job which of those that it depends on have ended so far, with the executions. `ping` raises where the database does
     not answer; `migrated` says whether it has all migrations that this program knows. `role` is that of the process, `leaving` says that it
-    stops, and `node` how its node is: None without one. `engine_age` is None without an engine, `bus` without one in this process, and `broker`, which begins to look at the message broker, where
-    the process uses none.
-    `unpublished` says how many records have events that the bus does not have yet.
+    stops, and `node` how its node is: None without one. `engine_age` is None without an engine, and `bus` without one in this process.
+    `broker` begins to look at the message broker; None where the process uses none. `unpublished` says how many records have events that
+    the bus does not have yet.
     """
 
     settings: Settings

@@ -74,7 +74,7 @@ class Publisher:
     def _open(self) -> Any:
         if self._connection is None:
             connection = self._app.connection_for_write()
-            connection.connect()
+            connection.ensure_connection(max_retries=1, interval_start=0)  # `connect` would pause for two seconds before it tries again
             self._connection, self._producer = connection, self._app.amqp.Producer(connection, auto_declare=False)
         return self._connection
 

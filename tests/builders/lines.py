@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -109,8 +110,9 @@ def forget_hints(source: PushedSource) -> None:
 
 
 def need_celery() -> None:
-    """Without Celery the test is skipped; in CI it fails."""
+    """Without Celery the test is skipped; in CI it fails. Its import, which takes long, is over then."""
     if find_spec("celery") is None:
         if os.environ.get("CI"):
             pytest.fail("no Celery: CI must have it")
         pytest.skip("no Celery: make setup-celery")
+    import_module("app.broker.publisher")

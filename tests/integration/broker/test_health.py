@@ -20,6 +20,7 @@ from app.executors.inline import InlineExecutor
 from app.factory import Store, build_node, create_probes, with_engine
 from app.services import Services
 from tests.builders.brokers import Broker, Redis
+from tests.builders.lines import need_celery
 
 
 def shown(services: Services, token: str = "") -> dict[str, Any]:
@@ -40,7 +41,7 @@ def test_a_process_without_celery_has_no_broker(services: Services, settings: Se
 
 
 def test_health_says_whether_the_broker_answers(broker: Broker, services: Services, super_admin: Actor) -> None:
-    pytest.importorskip("celery")
+    need_celery()
     told = replace(services, broker=BrokerLooks(broker.url).begin)
     assert shown(told) == {"status": "healthy"}
     address = shown(told, token_of(services.tokens, super_admin))["address"]
@@ -49,7 +50,7 @@ def test_health_says_whether_the_broker_answers(broker: Broker, services: Servic
 
 
 def test_a_broker_that_is_away_is_told_without_its_password(redis: Redis, services: Services, super_admin: Actor) -> None:
-    pytest.importorskip("celery")
+    need_celery()
     redis.stop()
     told = replace(services, broker=BrokerLooks(f"redis://:hidden@127.0.0.1:{redis.port}/0").begin)
     assert shown(told) == {"status": "unhealthy"}
@@ -61,7 +62,7 @@ def test_a_broker_that_is_away_is_told_without_its_password(redis: Redis, servic
 
 def test_a_broker_that_says_nothing_keeps_nobody_waiting(services: Services, super_admin: Actor) -> None:
     """It takes connections and never answers. Everybody who asks meanwhile waits for the same look."""
-    pytest.importorskip("celery")
+    need_celery()
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         told = replace(services, broker=BrokerLooks(f"redis://127.0.0.1:{silent.getsockname()[1]}/0").begin)
         token = token_of(services.tokens, super_admin)

@@ -55,13 +55,13 @@ def test_each_worker_takes_only_runs_of_its_routes_and_labels(redis: Redis, flee
     """A run that no worker may take waits until one comes that may. Workers and schedulers say on their own ports how the broker is."""
     house = fleet(redis.url, JOBWRIGHT_CELERY_ROUTES="misbehave=reports")
     ports = [str(free_port()) for _ in range(2)]
-    house.worker(JOBWRIGHT_HEALTH_PORT=ports[0])
-    house.worker("reports", JOBWRIGHT_NODE_LABELS="gpu,site=berlin")
     plain, reports = house.job(), house.job(template_type="misbehave", parameters={"how": "async"})
     on_gpu = house.job(template_type="misbehave", parameters={"how": "async"}, needs=["gpu"])
     nobodys = house.job(needs=["gpu"])
     for job in (nobodys, plain, reports, on_gpu):
         house.put(job, 5)
+    house.worker(JOBWRIGHT_HEALTH_PORT=ports[0])
+    house.worker("reports", JOBWRIGHT_NODE_LABELS="gpu,site=berlin")
     house.wait_for(15)
     house.process("scheduler", JOBWRIGHT_HEALTH_PORT=ports[1]).wait_ready()
     for port in ports:

@@ -259,7 +259,7 @@ def roll_back(client: Client, plan_file: Path, as_json: bool) -> None:
 
 def _templates(server: Server | None) -> set[str]:
     with open_client(server) as client:
-        return {template["id"] for template in client.get("/job-templates", "templates")["templates"]}
+        return {template["id"] for template in client.get("/job-templates", "templates")["templates"] if not template.get("closed")}
 
 
 def _write(path: Path, text: str) -> None:

@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+TMP = Path("/tmp")
 USER = 10001
 _REFUSED = {"x86_64": (165, 272, 308), "aarch64": (40, 97, 268)}  # mount, unshare, setns (syscalls(2))
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06  # of classic BPF (seccomp(2))
@@ -30,14 +31,19 @@ def _mount(*words: str) -> None:
     subprocess.run(["mount", *words], check=True)
 
 
-def _make_reachable(paths: list[Path]) -> None:
-    """Lets other users reach the paths, where a folder above them is closed, such as /root: an empty open folder takes its place."""
+def _keep(paths: list[Path]) -> None:
+    """Makes the paths known as /mnt/0, /mnt/1 …, whatever is mounted above them later."""
     _mount("-t", "tmpfs", "tmpfs", "/mnt")
-    covered: set[Path] = set()
     for number, path in enumerate(paths):
         kept = Path("/mnt") / str(number)
         kept.mkdir()
         _mount("--bind", str(path), str(kept))
+
+
+def _make_reachable(paths: list[Path]) -> None:
+    """Lets other users reach the paths, of which the first is kept as /mnt/0, where a folder above them is closed, such as /root, or is
+    covered, as /tmp is: an empty open folder takes its place."""
+    covered = {TMP}
     for number, path in enumerate(paths):
         closed = next((above for above in reversed(path.parents) if above in covered or not above.stat().st_mode & 0o001), None)
         if closed is None:
@@ -52,9 +58,11 @@ def _make_reachable(paths: list[Path]) -> None:
 def mount(folder: Path, secrets: Path) -> None:
     """Makes the root of this namespace read-only, /tmp and the folder writable, and the secrets readable inside the folder."""
     _mount("--make-rprivate", "/")
-    _make_reachable([Path(sys.base_prefix), ROOT, secrets])
-    for place in (Path("/tmp"), folder):
+    program = [Path(sys.base_prefix), ROOT]
+    _keep([*program, secrets])
+    for place in (TMP, folder):
         _mount("-t", "tmpfs", "-o", f"mode=0770,uid={USER},gid={USER}", "tmpfs", str(place))
+    _make_reachable(program)
     inside = folder / "secret.files"
     inside.mkdir()
     _mount("--bind", "/mnt/2", str(inside))

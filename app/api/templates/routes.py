@@ -49,7 +49,10 @@ def list_templates() -> dict[str, Any]:
     """List the templates, code and derived, with how many jobs each has"""
     require(actor(), May.SEE_TEMPLATES)
     jobs, catalogue = services().directory.counts_by_template(), services().catalogue
-    rows = [{**template_json(entry, catalogue.standing(entry.type)), "jobs": jobs.get(entry.type, 0)} for entry in catalogue]
+    rows = [
+        {**template_json(entry, catalogue.standing(entry.type), catalogue.closed(entry.type)), "jobs": jobs.get(entry.type, 0)}
+        for entry in catalogue
+    ]
     return {"templates": rows}
 
 
@@ -79,8 +82,9 @@ def import_template(query: dict[str, Any], text: str) -> dict[str, Any]:
 def get_template(template_type: str) -> dict[str, Any]:
     """Read one template, in the version that new jobs use, and its schema"""
     require(actor(), May.SEE_TEMPLATES)
-    entry = services().catalogue.get(template_type)
-    template = template_json(entry, services().catalogue.standing(template_type))
+    catalogue = services().catalogue
+    entry = catalogue.get(template_type)
+    template = template_json(entry, catalogue.standing(template_type), catalogue.closed(template_type))
     template["jobs"] = services().directory.count_of(template_type)
     return {"template": template, "schema": template["parameters_schema"]}
 

@@ -49,6 +49,7 @@ class TemplateOut(RecordOut):
     base = ma.String(allow_none=True, metadata={"description": "Of a derived template: what it is made from"})
     state = ma.String(metadata={"description": "published, deprecated or retired"})
     enabled = ma.Boolean()
+    closed = ma.String(allow_none=True, metadata={"description": "Why no new job can be made of it; null where it can"})
     when_off = ma.String(metadata={"description": "What its jobs do while it is off: keep or pause"})
     roles = ma.List(ma.String(), metadata={"description": "The roles that may use it; empty: every role that may use templates"})
     note = ma.String()
@@ -124,8 +125,8 @@ class SchemaEnvelope(AnswerSchema):
     schema = ma.Dict(required=True)
 
 
-def template_json(entry: TemplateVersion, standing: Standing) -> dict[str, Any]:
-    """Returns a template: what its code says about it, and what super-admins have set about it."""
+def template_json(entry: TemplateVersion, standing: Standing, closed: str | None) -> dict[str, Any]:
+    """Returns a template: what its code says about it, what super-admins have set about it, and why no new job can be made of it."""
     template = entry.template
     return {
         "id": entry.type,
@@ -145,6 +146,7 @@ def template_json(entry: TemplateVersion, standing: Standing) -> dict[str, Any]:
         "isolation": template.isolation,
         "previews": entry.previews,
         "enabled": standing.enabled,
+        "closed": closed,
         "when_off": standing.when_off.value,
         "roles": [role.value for role in standing.roles],
         "note": standing.note,

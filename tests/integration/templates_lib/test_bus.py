@@ -82,7 +82,8 @@ def test_whoever_listens_gets_it(server: str, bus: Ctx) -> None:
     assert result.message == "Published to jobs.start"
     (message,) = heard
     assert json.loads(message.data) == {"olderThanDays": 30}
-    assert message.headers == {"Jobwright-Execution": "exec-1", "Jobwright-Attempt": "1", "Idempotency-Key": "exec-1"}
+    own = {"Jobwright-Execution": "exec-1", "Jobwright-Attempt": "1", "Idempotency-Key": "exec-1"}
+    assert message.headers == {**own, "X-Request-Id": "exec-1"}
     shown = MessageCommand().preview(command(), bus())
     assert (shown.data["payload"], len(heard)) == ('{"olderThanDays":30}', 1)
 

@@ -19,6 +19,7 @@ from app.execution.log_store import LogStore
 from app.execution.regroup import LATE_WRITES, Regroup
 from app.execution.retention import Retention
 from app.execution.self_pause import SelfPause
+from app.execution.traced import TraceExecution
 from app.executors.base import Executor
 from app.factory import Store, build_node, event_handlers
 from app.integrations.nats.messages import Message, Sent
@@ -38,7 +39,9 @@ from app.queue.execution import Execution
 from app.queue.model import Status, Trigger
 from app.scheduling.followers import Followers
 from app.services import Services
-from tests.builders.owing import WITH_BUS
+from app.traceparent import TraceParent
+from app.traces.base import Span, Traces
+from tests.builders.owing import WITH_ALL, WITH_BUS
 from tests.builders.queue import new_execution
 
 TELL = {"on_failure": ["ops@example.com"]}
@@ -54,6 +57,22 @@ class Recording(Notifier):
         self.told.append(execution.id)
 
 
+class RecordingCollector:
+    """Keeps the spans that it takes, each place once, as whoever shows them does."""
+
+    def __init__(self) -> None:
+        self.spans: dict[str, Span] = {}
+
+    def samples(self, parent: TraceParent | None, trace_id: str) -> bool:
+        return parent is None or parent.sampled
+
+    def take(self, span: Span, place: TraceParent, parent: TraceParent | None) -> None:
+        self.spans[span.place] = span
+
+    def close(self, timeout_seconds: float) -> None:
+        """Nothing waits."""
+
+
 class Subject(ABC):
     """One handler in a registry, wired as the engine wires it, and records that owe something to it."""
 
@@ -63,8 +82,10 @@ class Subject(ABC):
 
     def __init__(self, store: Store, services: Services, actor: Actor, settings: Settings, clock: ManualClock) -> None:
         self.database, self.services, self.actor, self.clock, self.settings = store.database, services, actor, clock, settings
-        with_bus = replace(settings, nats_url=WITH_BUS.nats_url)
-        node = build_node(with_bus, store, services, create_autospec(Executor, instance=True))
+        self.collector = RecordingCollector()
+        with_all = replace(settings, nats_url=WITH_ALL.nats_url, traces=WITH_ALL.traces)
+        traced = replace(services, traces=Traces(self.collector))
+        node = build_node(with_all, store, traced, create_autospec(Executor, instance=True))
         self.carrier = next(carrier for carrier in node.planning.parts.carriers if carrier.name == self.name)
         self.outbox, self.handler = self.carrier._store, self.carrier._handler
         self.records = 0
@@ -254,15 +275,8 @@ class RecordingStream:
         return [Sent(len(chain)) for chain in chains]
 
 
-class OnTheBus(Subject):
-    """What the subjects of the bus share: each record is one message."""
-
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
-        self.stream = self.handler._bus = RecordingStream()
-
-    def effects(self) -> int:
-        return len(self.stream.messages)
+class InBatches(Subject):
+    """A handler that takes several records at once."""
 
     def intercept(self, monkeypatch: pytest.MonkeyPatch, before: Callable[[Any], None]) -> None:
         carry_out_all = self.handler.carry_out_all
@@ -279,6 +293,31 @@ class OnTheBus(Subject):
             return {**carry_out_all([record for record in records if record.id not in went]), **went}
 
         monkeypatch.setattr(self.handler, "carry_out_all", intercepted)
+
+
+class OnTheBus(InBatches):
+    """What the subjects of the bus share: each record is one message."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.stream = self.handler._bus = RecordingStream()
+
+    def effects(self) -> int:
+        return len(self.stream.messages)
+
+
+class Tracing(InBatches, OfEnds):
+    handler_class = TraceExecution
+
+    def owe(self) -> str:
+        return self.ended(self.job())
+
+    def owe_unwanted(self) -> str:
+        """The execution belongs to a trace that whoever asked for it does not record."""
+        return self.ended(self.job(), traceparent="00-" + "a" * 32 + "-" + "b" * 16 + "-00")
+
+    def effects(self) -> int:
+        return len(self.collector.spans)
 
 
 class PublishingExecutions(OnTheBus, OfEnds):
@@ -346,5 +385,6 @@ class Disabling(Subject):
 
 
 SUBJECTS = {
-    kind.handler_class.name: kind for kind in (Telling, Pausing, Following, Regrouping, Disabling, PublishingExecutions, PublishingJobs)
+    kind.handler_class.name: kind
+    for kind in (Telling, Pausing, Following, Regrouping, Disabling, Tracing, PublishingExecutions, PublishingJobs)
 }

@@ -20,6 +20,7 @@ from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
 from app.errors import NotFound
+from app.execution.traced import TraceExecution
 from app.executors.base import Executor
 from app.factory import Store, build_node, event_handlers
 from app.integrations.nats.publishing import PublishEvent, PublishExecution
@@ -29,8 +30,9 @@ from app.outbox.handler import LONGEST_DELAY, Handler, Later
 from app.outbox.model import Owed
 from app.queue.owing import EndHandler
 from app.services import Services
-from tests.builders.owing import OWING, OWING_WITH_BUS, WITH_BUS
-from tests.contract.outbox_subjects import SUBJECTS, Regrouping, Subject, group_changed
+from app.traces.base import Traces
+from tests.builders.owing import OWING, OWING_WITH_ALL, OWING_WITH_BUS, WITH_ALL, WITH_BUS
+from tests.contract.outbox_subjects import SUBJECTS, RecordingCollector, Regrouping, Subject, group_changed
 
 LONG_AFTER = timedelta(days=5000).total_seconds()
 
@@ -50,18 +52,21 @@ def concrete(base: type) -> set[type]:
 
 
 def test_every_handler_of_the_service_is_wired_and_is_tested_here(store: Store, services: Services, settings: Settings) -> None:
-    listeners = event_handlers(WITH_BUS)
-    node = build_node(replace(settings, nats_url=WITH_BUS.nats_url), store, services, create_autospec(Executor, instance=True))
-    assert concrete(Handler) == {kind.handler_class for kind in SUBJECTS.values()} == {*OWING_WITH_BUS._handlers, *listeners}
+    listeners = event_handlers(WITH_ALL)
+    with_all = replace(settings, nats_url=WITH_ALL.nats_url, traces=WITH_ALL.traces)
+    traced = replace(services, traces=Traces(RecordingCollector()))
+    node = build_node(with_all, store, traced, create_autospec(Executor, instance=True))
+    assert concrete(Handler) == {kind.handler_class for kind in SUBJECTS.values()} == {*OWING_WITH_ALL._handlers, *listeners}
     assert sorted(carrier.name for carrier in node.planning.parts.carriers) == sorted(SUBJECTS)
-    assert concrete(EndHandler) == set(OWING_WITH_BUS._handlers)
+    assert concrete(EndHandler) == set(OWING_WITH_ALL._handlers)
     assert concrete(EventListener) == set(listeners)
 
 
-def test_nothing_is_owed_to_a_bus_that_is_not_set(store: Store, services: Services, settings: Settings) -> None:
+def test_nothing_is_owed_to_a_bus_or_to_traces_that_are_not_set(store: Store, services: Services, settings: Settings) -> None:
     node = build_node(settings, store, services, create_autospec(Executor, instance=True))
     of_bus = {kind.name for kind in (PublishExecution, PublishEvent)}
-    assert {carrier.name for carrier in node.planning.parts.carriers} == SUBJECTS.keys() - of_bus
+    assert {carrier.name for carrier in node.planning.parts.carriers} == SUBJECTS.keys() - of_bus - {TraceExecution.name}
+    assert set(OWING_WITH_ALL._handlers) - set(OWING_WITH_BUS._handlers) == {TraceExecution}
     assert set(OWING_WITH_BUS._handlers) - set(OWING._handlers) == {PublishExecution}
     assert set(event_handlers(WITH_BUS)) - set(event_handlers(settings)) == {PublishEvent}
     assert (OWING.of_attempt, OWING_WITH_BUS.of_attempt) == ((), (PublishExecution.name,))

@@ -72,17 +72,17 @@ demo: $(STAMP) $(if $(filter celery,$(EXECUTOR)),setup-celery) ## Run one job of
 	@$(if $(filter celery,$(EXECUTOR)),scripts/system-packages.sh celery)
 	@exec $(BIN)/jobwright demo $(if $(EXECUTOR),--executor $(EXECUTOR))
 
-test: setup-tests ## Run all tests: about 28 minutes on two cores
-	@echo "1/3 Unit and integration tests: about 12 minutes"
+test: setup-tests ## Run all tests: about 33 minutes on two cores
+	@echo "1/3 Unit and integration tests: about 15 minutes"
 	@$(PYTEST) $(FEW) $(COVERED)
 	@$(MAKE) --no-print-directory test-processes
 
 # Coverage is what the first tests reach. In tests of whole services, of browsers or of a kill -9 it would say little and cost much.
-check: setup-tests ## Run what CI runs: lint, types, import contracts, all tests, coverage: about 32 minutes on two cores
+check: setup-tests ## Run what CI runs: lint, types, import contracts, all tests, coverage: about 38 minutes on two cores
 	@echo "0/3 Lint, types, import contracts: about a minute"
 	@$(MAKE) --no-print-directory lint types imports
 	@rm -f .coverage .coverage.*
-	@echo "1/3 Unit and integration tests with their coverage: about 16 minutes"
+	@echo "1/3 Unit and integration tests with their coverage: about 20 minutes"
 	@$(BIN)/python -m coverage run -m pytest $(FEW) $(COVERED)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report
@@ -90,7 +90,7 @@ check: setup-tests ## Run what CI runs: lint, types, import contracts, all tests
 
 # Tests of whole services. Those of faults mostly wait, so they run beside the others.
 test-processes: setup-tests
-	@echo "2/3 Security, browser and fault tests: about 15 minutes"
+	@echo "2/3 Security, browser and fault tests: about 17 minutes"
 	@$(PYTEST) $(FEW) tests/security tests/browser tests/faults $(ALONE:%=--ignore=%)
 	@echo "3/3 Fault tests that measure time, beside no others: half a minute"
 	@$(PYTEST) $(ALONE)

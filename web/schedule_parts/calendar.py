@@ -12,7 +12,7 @@ from app.triggers import CalendarTrigger, Trigger
 from app.triggers.recurrence import WEEKDAYS, RuleError, read_rule
 from app.triggers.simple_calendar import LAST, WORKING, Pick, SimpleCalendar, from_builder, simplified
 from templates_lib.messages import say
-from web.schedule_parts.base import SchedulePart
+from web.schedule_parts.builder import BuilderPart
 
 DEFAULT_RULE = SimpleCalendar(pick=Pick.NTH).rule
 ON_DAY = "c.on:"  # begins the name of a checkbox per day of the week; its number follows
@@ -35,13 +35,16 @@ KINDS = (
 )
 
 
-class CalendarPart(SchedulePart):
+class CalendarPart(BuilderPart):
     """`s.rule` is the value. `s.rule_shown` is the rule for which the page was drawn, and `c.…` are the inputs of the builder."""
 
     partial: ClassVar[str] = "partials/schedule_calendar.html"
     live_partial: ClassVar[str] = "partials/schedule_calendar_live.html"
     preset: ClassVar[str] = "s.rule_preset"
     preset_field: ClassVar[str] = "rule"
+    shown: ClassVar[str] = "s.rule_shown"
+    prefix: ClassVar[str] = "c."
+    choice: ClassVar[str] = "c.pick"
 
     def posted(self, values: Mapping[str, Any], zone: tzinfo) -> dict[str, str]:
         """A rule that counts begins with today, unless the values say otherwise."""
@@ -59,19 +62,12 @@ class CalendarPart(SchedulePart):
             values.pop("counted_from", None)
         return values, errors
 
-    def merged(self, posted: Mapping[str, str]) -> dict[str, str]:
-        """The rule is that of the preset that was pressed; else the one that was typed, if it was; else that of the builder."""
-        fields = dict(posted)
-        shown, rule = fields.get("s.rule_shown"), fields.get("s.rule", "").strip()
-        if preset := fields.pop(self.preset, ""):
-            fields["s.rule"] = preset
-        elif shown is not None and rule == shown and fields.get("c.pick"):
-            simple, built = simplified(shown), _read_builder(fields)
-            # What the builder does not show of a choice may differ: only the rules count. One in another spelling stays.
-            if simple is None or built.rule != simple.rule:
-                fields["s.rule"] = built.rule
-        fields["s.rule_shown"] = fields.get("s.rule", "").strip()
-        return {name: value for name, value in fields.items() if not name.startswith("c.")}
+    def simple_text(self, text: str) -> str | None:
+        simple = simplified(text)
+        return None if simple is None else simple.rule
+
+    def built_text(self, posted: Mapping[str, str]) -> str:
+        return _read_builder(posted).rule
 
     def context(self, posted: Mapping[str, str]) -> dict[str, Any]:
         """What the builder shows of the rule; `known` is False if the builder cannot show it."""

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from app.triggers import CronTrigger, Trigger
 from app.triggers.simple_cron import HOUR_STEPS, MINUTE_STEPS, Every, SimpleCron, from_builder, simplified
 from templates_lib.messages import say
-from web.schedule_parts.base import SchedulePart
+from web.schedule_parts.builder import BuilderPart
 
 DEFAULT_EXPRESSION = "0 2 * * *"
 ON_DAY = "b.on:"  # begins the name of a checkbox per day of the week; its number follows
@@ -26,30 +26,26 @@ WEEKDAYS = ((1, say("Mon")), (2, say("Tue")), (3, say("Wed")), (4, say("Thu")), 
 _AT_A_TIME_OF_DAY = {Every.DAY, Every.WEEK, Every.MONTH}
 
 
-class CronPart(SchedulePart):
+class CronPart(BuilderPart):
     """`s.expression` is the value. `s.shown` is the expression for which the page was drawn, and `b.…` are the inputs of the builder."""
 
     partial: ClassVar[str] = "partials/schedule_cron.html"
     live_partial: ClassVar[str] = "partials/schedule_cron_live.html"
     preset: ClassVar[str] = "s.preset"
     preset_field: ClassVar[str] = "expression"
+    shown: ClassVar[str] = "s.shown"
+    prefix: ClassVar[str] = "b."
+    choice: ClassVar[str] = "b.every"
 
     def posted(self, values: Mapping[str, Any], zone: tzinfo) -> dict[str, str]:
         return {"s.expression": values.get("expression") or DEFAULT_EXPRESSION}
 
-    def merged(self, posted: Mapping[str, str]) -> dict[str, str]:
-        """The expression is that of the preset that was pressed; else the one that was typed, if it was; else that of the builder."""
-        fields = dict(posted)
-        shown, expression = fields.get("s.shown"), fields.get("s.expression", "").strip()
-        if preset := fields.pop(self.preset, ""):
-            fields["s.expression"] = preset
-        elif shown is not None and expression == shown and fields.get("b.every"):
-            simple, built = simplified(shown), _read_builder(fields)
-            # What the builder does not show of a choice may differ: only the expressions count. One in another spelling (MON) stays.
-            if simple is None or built.expression != simple.expression:
-                fields["s.expression"] = built.expression
-        fields["s.shown"] = fields.get("s.expression", "").strip()
-        return {name: value for name, value in fields.items() if not name.startswith("b.")}
+    def simple_text(self, text: str) -> str | None:
+        simple = simplified(text)
+        return None if simple is None else simple.expression
+
+    def built_text(self, posted: Mapping[str, str]) -> str:
+        return _read_builder(posted).expression
 
     def context(self, posted: Mapping[str, str]) -> dict[str, Any]:
         """What the builder shows of the expression; `known` is False if the builder cannot show it."""

@@ -72,17 +72,17 @@ demo: $(STAMP) $(if $(filter celery,$(EXECUTOR)),setup-celery) ## Run one job of
 	@$(if $(filter celery,$(EXECUTOR)),scripts/system-packages.sh celery)
 	@exec $(BIN)/jobwright demo $(if $(EXECUTOR),--executor $(EXECUTOR))
 
-test: setup-tests ## Run all tests: about 33 minutes on two cores
-	@echo "1/3 Unit and integration tests: about 15 minutes"
+test: setup-tests ## Run all tests: about 40 minutes on two cores
+	@echo "1/3 Unit and integration tests: about 22 minutes"
 	@$(PYTEST) $(FEW) $(COVERED)
 	@$(MAKE) --no-print-directory test-processes
 
 # Coverage is what the first tests reach. In tests of whole services, of browsers or of a kill -9 it would say little and cost much.
-check: setup-tests ## Run what CI runs: lint, types, import contracts, all tests, coverage: about 38 minutes on two cores
+check: setup-tests ## Run what CI runs: lint, types, import contracts, all tests, coverage: about 45 minutes on two cores
 	@echo "0/3 Lint, types, import contracts: about a minute"
 	@$(MAKE) --no-print-directory lint types imports
 	@rm -f .coverage .coverage.*
-	@echo "1/3 Unit and integration tests with their coverage: about 20 minutes"
+	@echo "1/3 Unit and integration tests with their coverage: about 25 minutes"
 	@$(BIN)/python -m coverage run -m pytest $(FEW) $(COVERED)
 	@$(BIN)/python -m coverage combine --quiet
 	@$(BIN)/python -m coverage report

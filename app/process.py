@@ -32,6 +32,7 @@ from templates_lib.messages import say
 
 if TYPE_CHECKING:
     from app.factory import Store
+    from app.node.node import Node
     from app.webserver import ProbeServer, WebServer
 
 log = get_logger(__name__)
@@ -99,16 +100,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool, routes: tuple[str, ..
         if server is not None:
             greeting.say(services, server.address, store)
         signals.wait()
-        log.info("service.draining", seconds=settings.drain_seconds)
-        services.leaving.begin()
-        if server is not None:
-            signals.wait(settings.drain_notice_seconds)
-            server.stop()
-        if node is not None:
-            signals.on_second(node.hurry)
-            node.drain(settings.drain_seconds)
-        if probes is not None:
-            probes.stop()
+        _drain(services, signals, server=server, node=node, probes=probes)
     finally:
         greeting.say_password()
         if executor is not None:
@@ -121,6 +113,21 @@ def _serve(settings: Settings, *, web: bool, engine: bool, routes: tuple[str, ..
     log.info("service.stopped")
     if node is not None and node.failed:
         raise SystemExit(FAILED)  # whoever supervises this process starts it again
+
+
+def _drain(services: Services, signals: _Signals, *, server: WebServer | None, node: Node | None, probes: ProbeServer | None) -> None:
+    """Stops what takes work, in the order in which others notice: /ready and proxies first, then requests, runs, and the probes."""
+    settings = services.settings
+    log.info("service.draining", seconds=settings.drain_seconds)
+    services.leaving.begin()
+    if server is not None:
+        signals.wait(settings.drain_notice_seconds)
+        server.stop()
+    if node is not None:
+        signals.on_second(node.hurry)
+        node.drain(settings.drain_seconds)
+    if probes is not None:
+        probes.stop()
 
 
 def _traces(settings: Settings, role: str) -> Traces:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,12 @@ from app.cli.connect import Server, open_client, with_client, with_server
 from app.cli.exchange import import_file
 from app.cli.failures import ExitCode, Failed
 from app.cli.groups import OrderedGroup, examples
+from app.cli.import_source import ADDRESS, of_source, read_source, source_of
 from app.cli.options import JSON
 from app.cli.output import echo, note, print_json
 
 if TYPE_CHECKING:
     from app.imports.plan import Plan, PlanEntry
-    from app.imports.sources import SourceOptions
 
 IMPORTS = "/imports"
 FILE_COMMAND = "file"
@@ -57,46 +56,31 @@ def import_jobs() -> None:
 
 import_jobs.add_command(import_file, FILE_COMMAND)
 
-SOURCE = click.argument("source")
 PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 DECIDE = click.option(
     "--decide", "decisions", multiple=True, metavar="ENTRY=CHOICE", help="A decision; ENTRY is the id of an entry, or all."
 )
-_OPTIONS = (
-    click.option("--zone", "timezone", default="", metavar="ZONE", help="The time zone of the machine that the source comes from."),
-    click.option("--machine", default="", metavar="NAME", help="The name of that machine. Default: the name of this machine."),
-    click.option("--layout", default="auto", metavar="LAYOUT", help="Of a crontab: user, system (with a column for the user) or scripts."),
-    click.option("--home", default="", metavar="FOLDER", help="The home folder of the user whose crontab it is."),
-    click.option("--schedule", default="", metavar="TIMES", help="When a folder of scripts runs, such as '25 6 * * *'."),
+CALLS = click.option(
+    "--calls",
+    default="",
+    metavar="WAY",
+    help="What functions, tasks and events become: service:CONNECTION, command:PROGRAM or bus:CONNECTION.",
 )
-
-
-def _of_source(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return SOURCE(command)
-
-
-def _options(values: Mapping[str, str]) -> SourceOptions:
-    from app.imports.sources import SourceOptions  # noqa: PLC0415 - `--help` does without it
-
-    return SourceOptions(**{**values, "machine": values["machine"] or socket.gethostname()})
 
 
 @import_jobs.command(
     "scan", epilog=examples("jobwright import scan /etc/crontab", "jobwright import scan crontab:/var/spool/cron/crontabs")
 )
-@_of_source
+@of_source
 @JSON
-def scan(source: str, as_json: bool, **values: str) -> None:
+def scan(source: str, as_json: bool, **values: Any) -> None:
     """Print the entries of another scheduler, with all their fields.
 
-    SOURCE is TYPE:PLACE, such as crontab:/etc/crontab. Without a type it is a crontab. Nothing is written, and no registry is needed.
+    SOURCE is TYPE:PLACE, such as crontab:/etc/crontab. Without a type it is a crontab. Nothing is written, and no registry is needed. The
+    address of a store must not contain a password: give it with --address-file.
     """
-    from app.imports.sources import split_place  # noqa: PLC0415 - `--help` does without it
-
-    kind, place = split_place(source)
-    reading = kind.read(place, _options(values))
+    kind, place, options = source_of(source, values)
+    reading = kind.read(place, options)
     rows: list[dict[str, Any]] = [
         {
             "id": entry.id,
@@ -106,6 +90,8 @@ def scan(source: str, as_json: bool, **values: str) -> None:
             "name": entry.name,
             "fields": dict(entry.values),
             "environment": dict(entry.command.environment) if entry.command else {},
+            "call": entry.call.name if entry.call else "",
+            "disabled": entry.disabled,
             "secrets": list(entry.secrets),
             "reason": entry.reason,
         }
@@ -117,7 +103,7 @@ def scan(source: str, as_json: bool, **values: str) -> None:
     for row in rows:
         echo(f"{row['kind']:<8}{row['id']}  ({row['where']})")
         echo(f"  {row['raw']}")
-        for name, value in {**row["fields"], **row["environment"], "name": row["name"], "reason": row["reason"]}.items():
+        for name, value in {**row["fields"], **row["environment"], **{name: row[name] for name in ("name", "disabled", "reason")}}.items():
             if value and name != "layout":
                 echo(f"    {name}: {value}")
     for remark in reading.remarks:
@@ -125,16 +111,17 @@ def scan(source: str, as_json: bool, **values: str) -> None:
 
 
 @import_jobs.command("plan", epilog=examples("jobwright import plan /etc/crontab --zone Europe/Berlin --output plan.json"))
-@_of_source
+@of_source
 @click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="The file to write the plan to.")
 @click.option(
     "--format", "view", type=click.Choice(["text", "json", "html"]), default="text", show_default=True, help="How to print the plan."
 )
 @click.option("--offline", is_flag=True, help="Do not ask the registry which templates there are.")
+@CALLS
 @DECIDE
 @with_server
 def plan(
-    server: Server | None, source: str, output: Path | None, view: str, offline: bool, decisions: Sequence[str], **values: str
+    server: Server | None, source: str, output: Path | None, view: str, offline: bool, calls: str, decisions: Sequence[str], **values: Any
 ) -> None:
     """Plan an import: what becomes of each entry and of each of its fields.
 
@@ -142,12 +129,11 @@ def plan(
     in the file, as the value of "chosen".
     """
     from app.imports.plan import decide, make_plan  # noqa: PLC0415 - `--help` does without it
-    from app.imports.sources import split_place  # noqa: PLC0415 - the same
     from app.imports.views import as_html, as_text, summary  # noqa: PLC0415 - the same
 
-    kind, place = split_place(source)
+    kind, place, options = source_of(source, values, calls=calls)
     templates = None if offline else _templates(server)
-    made = make_plan(kind, place, _options(values), datetime.now(UTC), templates=templates)
+    made = make_plan(kind, place, options, datetime.now(UTC), templates=templates)
     decide(made, decisions)
     if output is not None:
         _write(output, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
@@ -164,9 +150,12 @@ def plan(
 @PLAN
 @DECIDE
 @click.option("--only", multiple=True, metavar="ENTRY", help="Only these entries.")
+@ADDRESS
 @JSON
 @with_client
-def apply_plan(client: Client, plan_file: Path, decisions: Sequence[str], only: Sequence[str], as_json: bool) -> None:
+def apply_plan(
+    client: Client, plan_file: Path, address_file: Path | None, decisions: Sequence[str], only: Sequence[str], as_json: bool
+) -> None:
     """Create the jobs of a plan, paused, and print the commands that disable the originals.
 
     The plan is refused if the source has changed since. Entries that were imported before are left as they are, so the command can be
@@ -176,7 +165,7 @@ def apply_plan(client: Client, plan_file: Path, decisions: Sequence[str], only: 
 
     planned, source = _read(plan_file)
     decide(planned, decisions)
-    refuse_changed(planned, source)
+    refuse_changed(planned, read_source(planned, source, address_file))
     rows = []
     for entry in planned["entries"]:
         if only and entry["id"] not in only:
@@ -194,9 +183,10 @@ def apply_plan(client: Client, plan_file: Path, decisions: Sequence[str], only: 
 
 @import_jobs.command("verify", epilog=examples("jobwright import verify plan.json"))
 @PLAN
+@ADDRESS
 @JSON
 @with_client
-def verify(client: Client, plan_file: Path, as_json: bool) -> None:
+def verify(client: Client, plan_file: Path, address_file: Path | None, as_json: bool) -> None:
     """Compare the registry with a plan and with its source.
 
     Reports jobs that are missing or changed, and entries that run twice because the job is on and the original is not disabled. The exit
@@ -205,7 +195,7 @@ def verify(client: Client, plan_file: Path, as_json: bool) -> None:
     from app.imports.plan import State, state_of  # noqa: PLC0415 - `--help` does without it
 
     planned, source = _read(plan_file)
-    active = _active(planned, source)
+    active = {entry.id for entry in read_source(planned, source, address_file).entries if entry.kind == "job" and not entry.disabled}
     imported = {row["entry"]: row for row in client.get(IMPORTS, "imports", source=planned["source"]["name"])["imports"]}
     rows = []
     for entry in planned["entries"]:
@@ -285,6 +275,7 @@ def _read(path: Path) -> tuple[Plan, Any]:
 def _create(client: Client, planned: Plan, entry: PlanEntry) -> tuple[str, str]:
     """Creates the job of an entry. Returns the result and its detail. Raises Failed if the server is not there."""
     body = {"source": planned["source"]["name"], "entry": entry["id"], "plan": planned["hash"], "job": entry["job"]}
+    body |= {"disabled": True} if entry["disabled"] else {}
     try:
         imported = client.post(IMPORTS, "import", body)["import"]
     except Waits as waits:
@@ -318,22 +309,15 @@ def _print_results(rows: Sequence[Mapping[str, str]]) -> None:
             echo(f"  {row['disable']}")
 
 
-def _active(planned: Plan, source: Any) -> Collection[str]:
-    """Returns the ids of the entries that the old scheduler still has."""
-    from app.imports.sources import SourceOptions  # noqa: PLC0415 - `--help` does without it
-
-    known = planned["source"]
-    options = SourceOptions(**{name: known[name] for name in ("machine", "timezone", "layout", "home", "schedule")})
-    return {entry.id for entry in source.read(known["place"], options).entries if entry.kind == "job"}
-
-
 def _finding(entry: PlanEntry, row: Mapping[str, Any], original: str) -> str:
     """Returns what is wrong with an imported entry; "" if it is as planned."""
     if row["standing"] != "as imported":
         return str(row["standing"])
-    schedule = entry["job"]["schedule"]
-    if row["schedule"] != (schedule.get("expression") or schedule["type"]):
+    from app.imports.fires import trigger_of  # noqa: PLC0415 - `--help` does without it
+
+    trigger = trigger_of(entry["job"]["schedule"])
+    if row["schedule"] != (trigger.notation or trigger.type):
         return "other schedule"
-    if original == "active" and not row["paused"] and schedule["type"] != "manual":
+    if original == "active" and not row["paused"] and trigger.is_timed:
         return "runs twice"
     return ""

@@ -49,13 +49,25 @@ class CommandLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What the old scheduler calls by a name: a function, a task or an event. The values are values of JSON, with a placeholder for each
+    secret. `sending` says how it is sent, such as the queue of Celery. `unreadable` says why the values cannot be read, or is ""."""
+
+    name: str
+    arguments: tuple[Any, ...] = ()
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+    sending: Mapping[str, Any] = field(default_factory=dict)
+    unreadable: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One entry of a source.
 
     `id` stays the same while the entry does, whatever happens around it. `where` is the file and the line. `raw` is its text with
     placeholders for secrets; `secrets` says for each of them what it is. `prints` tell equal secrets from others; a plan does not have
-    them. `values` are the source's own fields by name. `reason` says what
-    is wrong with an invalid entry.
+    them. `values` are the source's own fields by name. A job has either a `command` or a `call`. `disabled` says how the old scheduler has
+    disabled it, or is "". `reason` says what is wrong with an invalid entry.
     """
 
     id: str
@@ -65,6 +77,8 @@ class Entry:
     name: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     command: CommandLine | None = None
+    call: Call | None = None
+    disabled: str = ""
     mail_to: str | None = None
     secrets: tuple[str, ...] = ()
     prints: tuple[str, ...] = ()
@@ -72,9 +86,9 @@ class Entry:
 
     @property
     def line(self) -> CommandLine:
-        """The command of a job. Raises ValueError for an entry that is none."""
+        """The command of a job. Raises ValueError for an entry that has none."""
         if self.command is None:
-            raise ValueError(f"{self.id} is not a job")
+            raise ValueError(f"{self.id} has no command")
         return self.command
 
 

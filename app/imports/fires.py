@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice
+from typing import Any
 from zoneinfo import ZoneInfo  # the type; app.zones makes them
 
 from app.imports.cron_fields import CronFields
-from app.triggers import Trigger
+from app.triggers import Trigger, trigger_from
 from app.zones import zone as zone_of
 
 COUNT = 200  # times that are compared from now on
@@ -76,6 +77,12 @@ def clock_changes(timezone: str, now: datetime, count: int = CHANGES) -> tuple[d
                 break
         day = after
     return tuple(changes)
+
+
+def trigger_of(schedule: Mapping[str, Any]) -> Trigger:
+    """Returns the trigger of the schedule of a job as a plan has it: its times are texts."""
+    texts = {name: datetime.fromisoformat(schedule[name]) for name in ("start_at", "end_at", "run_at") if schedule.get(name)}
+    return trigger_from({**schedule, **texts})
 
 
 def trigger_times(trigger: Trigger, after: datetime, until: datetime) -> Iterator[datetime]:

@@ -78,8 +78,8 @@ def name_of_command(text: str) -> str:
         base = word.rstrip("/").rpartition("/")[2]
         following = next((other for other in words[place + 1 :] if other and not other.startswith(("-", "‹", ">", "2>"))), "")
         if following and (_INTERPRETERS.fullmatch(base) or base in _WITH_ARGUMENT):
-            return _short(f"{base} {following.rstrip('/').rpartition('/')[2] or following}")
-        return _short(base.removesuffix(".sh"))
+            return short(f"{base} {following.rstrip('/').rpartition('/')[2] or following}")
+        return short(base.removesuffix(".sh"))
     return "command"
 
 
@@ -88,16 +88,16 @@ def name_of_job(body: Mapping[str, Any]) -> str:
     parameters = body["parameters"]
     match body["template_type"]:
         case "webhook_trigger":
-            return _short(f"Call {_place(parameters['url'])}")
+            return short(f"Call {_place(parameters['url'])}")
         case "http_health_check":
-            return _short(f"Check {_place(parameters['checks'][0]['url'])}")
+            return short(f"Check {_place(parameters['checks'][0]['url'])}")
         case "file_cleanup":
             pattern = parameters.get("pattern", "")
-            return _short(f"Clean up {parameters['store'].removeprefix('file-store-')} {pattern}".strip())
+            return short(f"Clean up {parameters['store'].removeprefix('file-store-')} {pattern}".strip())
         case "backup":
-            return _short(f"Back up {parameters['name']}")
+            return short(f"Back up {parameters['name']}")
         case "email_notification":
-            return _short(f"Mail: {parameters['subject']}")
+            return short(f"Mail: {parameters['subject']}")
         case "command" if "arguments" in parameters or not parameters["program"].startswith("/usr/local/lib/jobwright/"):
             return _of_program(parameters["program"], parameters.get("arguments", ()))
     return ""
@@ -106,10 +106,10 @@ def name_of_job(body: Mapping[str, Any]) -> str:
 def _of_program(program: str, arguments: Sequence[str]) -> str:
     base = program.rpartition("/")[2].removesuffix(".sh")
     if not (_INTERPRETERS.fullmatch(base) or base in _WITH_ARGUMENT):
-        return _short(base)
+        return short(base)
     plain = [text for text in arguments if text and not text.startswith("-") and " " not in text]
     script = next((text for text in plain if "/" in text or "." in text), plain[0] if plain else "")
-    return _short(f"{base} {script.rstrip('/').rpartition('/')[2]}")
+    return short(f"{base} {script.rstrip('/').rpartition('/')[2]}")
 
 
 def _place(url: str) -> str:
@@ -117,7 +117,8 @@ def _place(url: str) -> str:
     return f"{parts.hostname}{parts.path.rstrip('/')}"
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Returns a text as a name: on one line, without characters that cannot be seen, and not too long."""
     visible = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(visible.split())[:LONGEST] or "command"
 

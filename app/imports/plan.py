@@ -14,13 +14,13 @@ from typing import Any
 
 from app.errors import JobwrightError
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, Draft, Entry, EntryKind, Question, Reading
-from app.imports.fires import Times, compare, trigger_times
+from app.imports.fires import Times, compare, trigger_of, trigger_times
 from app.imports.mapping.jobs import map_entry
-from app.imports.names import name_of_command, name_of_job, unique
+from app.imports.mapping.named import check_calls
+from app.imports.names import name_of_command, name_of_job, short, unique
 from app.imports.sources.base import Source, SourceOptions
-from app.triggers import trigger_from
 
-FORMAT = 1
+FORMAT = 2
 LONGEST_DESCRIPTION = 1_800
 APPROVE = "approve"
 ACCEPT = "accept"
@@ -49,6 +49,8 @@ class State(StrEnum):
 
 def make_plan(source: Source, place: str, options: SourceOptions, now: datetime, *, templates: Collection[str] | None = None) -> Plan:
     """Returns the plan of a source. `templates` are the types of the templates that there are; None if that is not known."""
+    source.check(options)
+    check_calls(options.calls)
     reading = source.read(place, options)
     shared = _Shared(options=options, now=now, templates=templates)
     entries = [_plan_entry(source, entry, shared) for entry in reading.entries]
@@ -62,7 +64,8 @@ def make_plan(source: Source, place: str, options: SourceOptions, now: datetime,
 
 
 def _identity(source: Source, place: str, options: SourceOptions, reading: Reading) -> dict[str, Any]:
-    return {"type": source.type, "place": place, **asdict(options), "name": reading.name, "digest": reading.digest}
+    shown = source.shown_place(place, options)
+    return {"type": source.type, "place": shown, **options.in_plan(), "name": reading.name, "digest": reading.digest}
 
 
 def plan_hash(plan: Mapping[str, Any]) -> str:
@@ -78,9 +81,12 @@ def read_plan(text: str) -> Plan:
     """Returns the plan in a file. Raises PlanError if it is none, or if anything but decisions was changed."""
     try:
         plan = json.loads(text)
-        whole = plan["jobwright_import"] == FORMAT and plan["hash"] == plan_hash(plan)
+        current = plan["jobwright_import"] == FORMAT
+        whole = current and plan["hash"] == plan_hash(plan)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PlanError("The file is not a plan of `jobwright import plan`.") from error
+    if not current:
+        raise PlanError("The plan was made by another release of Jobwright. Make it again with `jobwright import plan`.")
     if not whole:
         raise PlanError("The plan was changed by hand, beyond its decisions. Make it again with `jobwright import plan`.")
     for entry in plan["entries"]:
@@ -116,12 +122,20 @@ def state_of(entry: PlanEntry) -> State:
     return State.OPEN if None in chosen else State.READY
 
 
-def refuse_changed(plan: Plan, source: Source) -> None:
-    """Raises PlanError if the source has changed since the plan was made."""
+def read_again(plan: Plan, source: Source, address: str = "") -> Reading:
+    """Returns what the source of a plan has now. `address` is that of a store, with its credentials. Raises SourceError; PlanError if the
+    address leads to another store."""
     known = plan["source"]
-    options = SourceOptions(**{name: known[name] for name in ("machine", "timezone", "layout", "home", "schedule")})
-    if source.read(known["place"], options).digest != known["digest"]:
-        raise PlanError(f"{known['place']} has changed since the plan was made. Make the plan again.")
+    reading = source.read(known["place"], SourceOptions.of_plan(known, address))
+    if reading.name != known["name"]:
+        raise PlanError(f"The plan is of {known['name']}, and the address is that of {reading.name}.")
+    return reading
+
+
+def refuse_changed(plan: Plan, reading: Reading) -> None:
+    """Raises PlanError if a reading of the source shows that it has changed since the plan was made."""
+    if reading.digest != plan["source"]["digest"]:
+        raise PlanError(f"{plan['source']['place']} has changed since the plan was made. Make the plan again.")
 
 
 # -- entries -----------------------------------------------------------------------------------------------------------
@@ -138,23 +152,30 @@ class _Shared:
     connections: dict[str, dict[tuple[str, ...], str]] = dataclass_field(default_factory=dict)
 
 
+_NO_JOB: PlanEntry = {
+    "reason": "",
+    "disabled": "",
+    "fields": [],
+    "decisions": [],
+    "job": None,
+    "needs": [],
+    "waits_for": "",
+    "script": "",
+    "fires": None,
+    "disable": "",
+    "enable": "",
+}
+
+
 def _plan_entry(source: Source, entry: Entry, shared: _Shared) -> PlanEntry:
     plain: PlanEntry = {"id": entry.id, "where": entry.where, "kind": entry.kind.value, "raw": entry.raw, "secrets": list(entry.secrets)}
     if entry.kind is not EntryKind.JOB:
-        return {
-            **plain,
-            "reason": entry.reason,
-            "fields": [],
-            "decisions": [],
-            "job": None,
-            "needs": [],
-            "waits_for": "",
-            "script": "",
-            "fires": None,
-        }
+        return {**plain, **_NO_JOB, "reason": entry.reason}
     draft = Draft(body=_body(source, entry), prints=entry.prints, connections=shared.connections)
     times = source.schedule(entry, shared.options, draft)
-    map_entry(entry, draft)
+    map_entry(entry, source, shared.options, draft)
+    if entry.disabled:
+        draft.mapped("disabled", entry.disabled, "paused", "the job is created paused, and cutting over leaves it so")
     _name(entry, draft, shared.names)
     _defaults(draft)
     fires = _compared(draft, times, shared.now) if times is not None else None
@@ -165,6 +186,7 @@ def _plan_entry(source: Source, entry: Entry, shared: _Shared) -> PlanEntry:
     return {
         **plain,
         "reason": "",
+        "disabled": entry.disabled,
         "fields": [asdict(field) for field in draft.fields],
         "decisions": [{"question": asked.text, "choices": dict(asked.choices), "chosen": None} for asked in draft.questions],
         "job": draft.body,
@@ -184,15 +206,16 @@ def _body(source: Source, entry: Entry) -> dict[str, Any]:
 
 def _name(entry: Entry, draft: Draft, taken: set[str]) -> None:
     """Names the job after the comment above the entry, or after what it does."""
-    draft.body["name"] = unique(entry.name or name_of_job(draft.body) or name_of_command(entry.line.text), taken)
+    named = entry.name or (short(entry.call.name) if entry.call else name_of_job(draft.body) or name_of_command(entry.line.text))
+    draft.body["name"] = unique(named, taken)
     if entry.name:
-        draft.mapped("comment", entry.name, "name")
+        draft.mapped("comment" if entry.command else "name", entry.name, "name")
 
 
 def _defaults(draft: Draft) -> None:
-    """Says what a job does where a crontab says nothing: missed times, overlap and failures."""
+    """Says what a job does where the old scheduler says nothing: missed times, overlap and failures."""
     body = draft.body
-    if body["schedule"]["type"] != "manual":
+    if body["schedule"]["type"] != "manual" and "misfire" not in body:
         body["misfire"] = {"policy": "skip"}
         draft.mapped(
             "missed times", "", "misfire.policy", "the old scheduler does not make up for times that it missed; neither does the job"
@@ -205,9 +228,8 @@ def _defaults(draft: Draft) -> None:
 
 def _compared(draft: Draft, times: Times, now: datetime) -> dict[str, Any]:
     """Compares the times of the job with those of the entry. A difference must be decided."""
-    schedule = draft.body["schedule"]
-    trigger = trigger_from({key: value for key, value in schedule.items() if key != "jitter_seconds"})
-    result = compare(times, partial(trigger_times, trigger), schedule["timezone"], now)
+    trigger = trigger_of(draft.body["schedule"])
+    result = compare(times, partial(trigger_times, trigger), trigger.timezone, now)
     shown = {"compared": result.compared, "equal": result.equal, "first": _text(result.first), "wrong": _text(result.wrong)}
     if result.wrong is not None:
         only = "the old scheduler" if result.theirs else "the job"

@@ -9,8 +9,9 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 MARK = re.compile(r"‹secret-(\d+)›")
 _NAME = (
@@ -70,6 +71,16 @@ class Redactor:
             redacted = self.redact(value)
             return redacted if redacted != value else self._mark(f"the variable {name}", value)
         return self.redact(value)
+
+    def redact_json(self, value: Any, name: str = "") -> Any:
+        """Returns a value of JSON with placeholders. `name` is that of the member that has the value."""
+        if isinstance(value, str):
+            return self.redact_value(name, value)
+        if isinstance(value, Mapping):
+            return {key: self.redact_json(inner, str(key)) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.redact_json(inner, name) for inner in value]
+        return value
 
     def _replace(self, text: str, what: str, pattern: re.Pattern[str]) -> str:
         parts, place = [], 0

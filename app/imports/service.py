@@ -23,6 +23,7 @@ from templates_lib.messages import say
 
 ORIGIN = "import"
 REASON = "imported, not switched on"
+REASON_DISABLED = "imported, was disabled in the old scheduler"
 MOST = 10_000  # entries of one source that a list has
 TURN = timedelta(seconds=60)  # after this time, another account may complete an import that was interrupted
 LONGEST_NAME = 120
@@ -59,8 +60,9 @@ class Imports:
         entries = [self._imported(actor, record) for record in self._store.of_source(source, MOST)]
         return [imported for imported in entries if _sees(actor, imported)]
 
-    def create(self, actor: Actor, *, source: str, entry: str, plan: str, body: Mapping[str, Any]) -> Imported:
+    def create(self, actor: Actor, *, source: str, entry: str, plan: str, body: Mapping[str, Any], disabled: bool = False) -> Imported:
         """Creates the paused job of an entry. An entry that was imported before is left as it is, also if its job was changed or deleted.
+        With `disabled`, the pause says that the old scheduler had disabled the entry.
 
         1. A record says which job will be made.
         2. The job is made, under an id that follows from the record.
@@ -82,7 +84,7 @@ class Imports:
                 record = self._begin(actor, key, source=source, entry=entry, plan=plan, name=str(body.get("name", "")))
         if (job := self._find(actor, record.job_id)) is None:
             record = self._own(actor, record)
-            job = self._make(actor, record, body)
+            job = self._make(actor, record, body, REASON_DISABLED if disabled else REASON)
         self._store.complete(key, job_id=job.id, name=job.definition.name, digest=_digest(job.definition))
         done = self._store.get(key)
         if done is None:
@@ -143,14 +145,14 @@ class Imports:
             raise Conflict(say("{name} is importing this entry. Try again in a minute.", name=record.by))
         return mine
 
-    def _make(self, actor: Actor, record: ImportRecord, body: Mapping[str, Any]) -> Job:
+    def _make(self, actor: Actor, record: ImportRecord, body: Mapping[str, Any], reason: str) -> Job:
         """Makes the job, under another name if its name is taken."""
         name, key = str(body.get("name", "")), _request_key(record.id, record.at)
         machine = record.source.split(":")[1] if record.source.count(":") > 1 else record.source
         others = [name, f"{name} ({machine})"[:LONGEST_NAME], *(f"{name} ({machine}) {number}"[:LONGEST_NAME] for number in (2, 3))]
         for place, other in enumerate(others):
             try:
-                return self._registry.create(actor, {**body, "name": other}, idempotency_key=key, origin=ORIGIN, pause=REASON)[0]
+                return self._registry.create(actor, {**body, "name": other}, idempotency_key=key, origin=ORIGIN, pause=reason)[0]
             except DuplicateName:
                 if place == len(others) - 1:
                     raise

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
+from app.imports.fires import trigger_of
 from app.imports.plan import Plan, PlanEntry, State, state_of
 
 _LONGEST = 100
@@ -47,6 +48,8 @@ def _entry_lines(entry: PlanEntry) -> Iterator[str]:
         return
     job = entry["job"]
     yield f"  Job {job['name']!r}: template {job['template_type']}, {_schedule(job)}"
+    if entry["disabled"]:
+        yield f"  It {entry['disabled']}, and stays so."
     for field in entry["fields"]:
         target = f" -> {field['target']}" if field["target"] else ""
         reason = f" ({field['reason']})" if field["reason"] else ""
@@ -68,8 +71,10 @@ def _entry_lines(entry: PlanEntry) -> Iterator[str]:
 
 
 def _schedule(job: dict[str, Any]) -> str:
-    schedule = job["schedule"]
-    return "without a schedule" if schedule["type"] == "manual" else f"at {schedule['expression']} in {schedule['timezone']}"
+    trigger = trigger_of(job["schedule"])
+    if not trigger.is_timed:
+        return "without a schedule"
+    return f"at {trigger.notation} in {trigger.timezone}" if trigger.notation else f"{trigger.words()} ({trigger.timezone})"
 
 
 def _fires(fires: dict[str, Any]) -> str:
@@ -106,6 +111,8 @@ def _entry_html(entry: PlanEntry) -> str:
         return "".join(parts)
     about = f": template {entry['job']['template_type']}, {_schedule(entry['job'])}."
     parts.append(f"<p>Job <b>{escape(entry['job']['name'])}</b>{escape(about)}</p>")
+    if entry["disabled"]:
+        parts.append(f"<p>It {escape(entry['disabled'])}, and stays so.</p>")
     rows = [(field["name"], field["value"], field["fate"], field["target"], field["reason"]) for field in entry["fields"]]
     parts.append(_table(("Field", "Value", "Fate", "Field of the job", "Reason"), rows))
     if entry["needs"]:

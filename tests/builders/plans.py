@@ -16,5 +16,5 @@ def plan_of(folder: Path, text: str, *, layout: str = "user", home: str = "", te
     """The plan of a crontab with this text, of a machine in Berlin."""
     path = folder / "tab"
     path.write_text(text)
-    options = SourceOptions(machine="web1", timezone="Europe/Berlin", layout=layout, home=home)
+    options = SourceOptions(machine="web1", timezone="Europe/Berlin", own={"layout": layout, "home": home})
     return make_plan(SOURCES["crontab"], str(path), options, NOW, templates=templates)

@@ -38,7 +38,7 @@ TITLES = (
     say("Dynamic values"),
     say("Find and fix a problem"),
     say("Glossary"),
-    say("Import jobs from cron"),
+    say("Import jobs from other schedulers"),
     say("Log events"),
     say("Metrics"),
     say("Monitor an installation"),

@@ -33,7 +33,9 @@ def _errors_of_import(_body: Any, _errors: Sequence[FieldError]) -> Sequence[Fie
 @blueprint.response(200, ImportEnvelope)
 def create_import(body: dict[str, Any]) -> dict[str, Any]:
     """Create the paused job of an entry; an entry that was imported before is left as it is"""
-    imported = services().imports.create(actor(), source=body["source"], entry=body["entry"], plan=body["plan"], body=body["job"])
+    imported = services().imports.create(
+        actor(), source=body["source"], entry=body["entry"], plan=body["plan"], body=body["job"], disabled=body.get("disabled", False)
+    )
     return {"import": import_json(imported)}
 
 

@@ -25,6 +25,7 @@ class ImportBody(RequestSchema):
     entry = ma.String(required=True, validate=Length(min=1, max=200), metadata={"description": "The id of the entry in the plan"})
     plan = ma.String(required=True, validate=Length(min=1, max=100), metadata={"description": "The hash of the plan"})
     job = ma.Dict(keys=ma.String(), required=True, metadata={"description": "The job, as for creating one"})
+    disabled = ma.Boolean(metadata={"description": "Whether the old scheduler had disabled the entry"})
 
 
 class ImportOut(RecordOut):

@@ -16,6 +16,7 @@ from app.validation.secret import named_secret
 
 TEMPLATE = "command"
 FOLDER = "/usr/local/lib/jobwright"  # where scripts are proposed
+SEARCHED = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"  # where programs without a folder are looked for
 # What cron sets for itself, and what the template does not let a job set, because it decides which code a program loads.
 _OF_CRON = {"SHELL", "MAILTO", "CRON_TZ", "MAILFROM", "RANDOM_DELAY", "START_HOURS_RANGE", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING"}
 _LOADERS = re.compile(
@@ -68,12 +69,17 @@ def _program(line: Line) -> tuple[str, str]:
         if not line.folder:
             raise NeedsShell("its program is relative to a folder that is not known; give the home folder with --home")
         return f"{line.folder.rstrip('/')}/{program.removeprefix('./')}", ""
-    found = shutil.which(program, path=line.environment.get("PATH") or "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+    found = shutil.which(program, path=line.environment.get("PATH") or SEARCHED)
     return (
         (found, f"{program} is {found} on this machine")
         if found
         else (f"/usr/bin/{program}", f"{program} is assumed to be /usr/bin/{program}")
     )
+
+
+def program_path(program: str) -> str:
+    """Returns the absolute path of a program, as it is on this machine or as it is assumed."""
+    return program if program.startswith("/") else shutil.which(program, path=SEARCHED) or f"/usr/bin/{program}"
 
 
 def _variables(line: Line, draft: Draft) -> dict[str, Any]:

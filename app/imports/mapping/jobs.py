@@ -13,8 +13,10 @@ from app.imports.mapping.files import map_find, map_mongodump
 from app.imports.mapping.http import map_http
 from app.imports.mapping.lines import Line, reduce_line
 from app.imports.mapping.mail import ADDRESS, map_mail
+from app.imports.mapping.named import map_call
 from app.imports.secrets import has_secret
 from app.imports.shell import NeedsShell
+from app.imports.sources.base import Source, SourceOptions
 
 _KINDS: dict[str, Callable[[Line, Draft], None]] = {
     "curl": map_http,
@@ -30,8 +32,12 @@ _KINDS: dict[str, Callable[[Line, Draft], None]] = {
 _RELATIVE = re.compile(r"\.{1,2}/\S*|[\w.-]+/[\w./-]*\.\w+|[\w-]+\.(?:py|sh|php|js|rb|pl|jar|ya?ml|json|conf|cfg|ini|sql|csv|txt)")
 
 
-def map_entry(entry: Entry, draft: Draft) -> None:
+def map_entry(entry: Entry, source: Source, options: SourceOptions, draft: Draft) -> None:
     """Adds the template, the parameters and the notifications of an entry to the draft, with the fate of every field."""
+    if entry.call is not None:
+        map_call(entry.call, source, options, draft)
+        _mail(entry, None, draft)
+        return
     command = entry.line
     inner = draft.part()
     try:

@@ -1,20 +1,24 @@
-"""The sources that Jobwright can import from, by their type."""
+"""The sources that jobs can be imported from. A new one is a class in a file of its own, and its entry in SOURCES below."""
 
 from __future__ import annotations
+
+import re
 
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.crontab import Crontab
 
 SOURCES: dict[str, Source] = {source.type: source for source in (Crontab(),)}
+_TYPE = re.compile(r"[a-z][a-z0-9-]*")
 
 
 def split_place(text: str) -> tuple[Source, str]:
-    """Returns the source and the place of `TYPE:PLACE`, such as `crontab:/etc/crontab`. Without a type it is a crontab. Raises
-    SourceError."""
+    """Returns the source and the place of `TYPE:PLACE`, such as `crontab:/etc/crontab`. Without a type it is a crontab. The place of a
+    store may be missing. Raises SourceError."""
     kind, colon, place = text.partition(":")
-    if colon and kind in SOURCES and place:
-        return SOURCES[kind], place
-    if colon and kind.isalnum() and kind.islower() and "/" not in kind and kind not in SOURCES:
+    source = SOURCES.get(kind)
+    if source is not None and (place or source.is_store):
+        return source, place
+    if colon and source is None and _TYPE.fullmatch(kind):
         raise SourceError(f"{kind!r} is not a source that can be imported. Known sources: {', '.join(SOURCES)}.")
     return SOURCES[Crontab.type], text
 

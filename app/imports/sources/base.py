@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from app.errors import JobwrightError
-from app.imports.entries import Draft, Entry, Reading
+from app.imports.entries import Call, Draft, Entry, Reading
 from app.imports.fires import Times
 
 
@@ -21,21 +21,61 @@ class SourceError(JobwrightError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """What the caller says about the source. `machine` is the name of the machine that it comes from, and `timezone` the time zone of that
-    machine. `layout`, `home` and `schedule` mean what the source says."""
+    """What the caller says about the source.
+
+    `machine` is the name of the machine that it comes from, and `timezone` the time zone of that machine. `own` has the options that only
+    this source knows, by name. `calls` says what becomes of functions, tasks and events (app.imports.mapping.named). `address` is the
+    address of a store with its credentials; a plan does not have it.
+    """
 
     machine: str
     timezone: str = ""
-    layout: str = "auto"
-    home: str = ""
-    schedule: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
+    calls: str = ""
+    address: str = field(default="", repr=False)
+
+    def get(self, name: str, default: str = "") -> str:
+        """Returns an option of the source, or the default if it was not given or is empty."""
+        return self.own.get(name) or default
+
+    def in_plan(self) -> dict[str, Any]:
+        """Returns what a plan has of the options: all but the address."""
+        return {"machine": self.machine, "timezone": self.timezone, "options": dict(self.own), "calls": self.calls}
+
+    @classmethod
+    def of_plan(cls, source: Mapping[str, Any], address: str = "") -> SourceOptions:
+        """Returns the options in a plan, with the address of its store."""
+        given = {name: source[name] for name in ("machine", "timezone", "calls")}
+        return cls(**given, own=source["options"], address=address)
 
 
 class Source(ABC):
-    """Reads another scheduler, and never writes to it."""
+    """Reads another scheduler, and never writes to it.
+
+    A class declares:
+
+    - `type`: the word for it in `TYPE:PLACE`; `title`: its name for people.
+    - `options`: the options that only it knows, each with its meaning.
+    - `is_store`: True if its place is the address of a database; the address may come from a file or a variable, and then TYPE is enough.
+    - `calls`: what becomes of its calls unless the caller says otherwise (app.imports.mapping.named).
+    """
 
     type: ClassVar[str]
     title: ClassVar[str]
+    options: ClassVar[Mapping[str, str]] = {}
+    is_store: ClassVar[bool] = False
+    calls: ClassVar[str] = "service"
+
+    def check(self, options: SourceOptions) -> None:
+        """Raises SourceError if there is an option that the source does not know."""
+        unknown = [name for name in options.own if name not in self.options]
+        if unknown:
+            known = f"Known options: {', '.join(self.options)}." if self.options else "It has no options."
+            raise SourceError(f"{self.title} has no option {unknown[0]!r}. {known}")
+
+    def shown_place(self, place: str, options: SourceOptions) -> str:  # noqa: ARG002 - a store needs them
+        """Returns the place as a plan has it: without credentials."""
+        return place
 
     @abstractmethod
     def read(self, place: str, options: SourceOptions) -> Reading:
@@ -48,6 +88,10 @@ class Source(ABC):
         Returns the times at which the old scheduler fires the entry; None if it never does by a clock.
         """
 
+    def arguments_of(self, call: Call, options: SourceOptions) -> list[str] | None:  # noqa: ARG002 - others need them
+        """Returns a program and its arguments that make a call as the old scheduler does; None if there is no such program."""
+        return None
+
     @abstractmethod
     def disable(self, entry: Entry) -> str:
         """Returns the command that disables the entry where it comes from."""
@@ -58,3 +102,4 @@ class Source(ABC):
 
 
 Sources = Mapping[str, Source]
+"""The sources that Jobwright can import from, by their type."""

@@ -6,11 +6,12 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from app.imports.cron_fields import FIELD_NAMES, NICKNAMES, REBOOT, CronFields, FieldRefused, read_fields
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
@@ -50,10 +51,16 @@ class Crontab(Source):
 
     type = "crontab"
     title = "Crontab"
+    options: ClassVar[Mapping[str, str]] = {
+        "layout": "user, system (with a column for the user) or scripts; otherwise the place says it",
+        "home": "the home folder of the user whose crontab it is",
+        "schedule": "when a folder of scripts runs, such as '25 6 * * *'",
+    }
 
     def read(self, place: str, options: SourceOptions) -> Reading:
-        if options.layout not in LAYOUTS:
-            raise SourceError(f"{options.layout!r} is not a layout. Known layouts: {', '.join(LAYOUTS)}.")
+        chosen = options.get("layout", "auto")
+        if chosen not in LAYOUTS:
+            raise SourceError(f"{chosen!r} is not a layout. Known layouts: {', '.join(LAYOUTS)}.")
         path = Path(place)
         if not path.exists():
             raise SourceError(f"{place} does not exist.")
@@ -63,7 +70,7 @@ class Crontab(Source):
         for file in _files(path, remarks):
             text, data = _text(file)
             digest.update(f"{file.name}\0{len(data)}\0".encode() + data)
-            layout = _layout(file) if options.layout == "auto" else options.layout
+            layout = _layout(file) if chosen == "auto" else chosen
             if layout == "scripts":
                 entries.append(_script(file, options))
             else:
@@ -159,7 +166,7 @@ def _entries(file: Path, text: str, layout: str, in_folder: bool, options: Sourc
         path=file,
         has_user=layout == "system",
         user=file.name if layout == "user" and in_folder else "",
-        home=options.home if layout == "user" else "",
+        home=options.get("home") if layout == "user" else "",
     )
     for number, line in enumerate(text.split("\n"), start=1):
         bare = line.rstrip("\r").strip(" \t")
@@ -316,7 +323,7 @@ def _of_folder(entry: Entry, script: Path) -> Entry:
 
 def _script(file: Path, options: SourceOptions) -> Entry:
     """Returns the entry of a script in a folder for run-parts."""
-    times = options.schedule or FOLDER_SCHEDULES.get(file.parent.name, "")
+    times = options.get("schedule") or FOLDER_SCHEDULES.get(file.parent.name, "")
     where, state = f"{file}:1", _File(path=file, has_user=False, user="root")
     if not times or _wrong_times(times):
         reason = f"has no time: say with --schedule when {file.parent} runs, such as --schedule '25 6 * * *'"

@@ -15,7 +15,7 @@ CRONTAB = SOURCES["crontab"]
 def read(folder: Path, text: str, layout: str = "user", **options: str) -> Reading:
     path = folder / "tab"
     path.write_bytes(text.encode())
-    return CRONTAB.read(str(path), SourceOptions(machine="web1", timezone="Europe/Berlin", layout=layout, **options))
+    return CRONTAB.read(str(path), SourceOptions(machine="web1", timezone="Europe/Berlin", own={"layout": layout, **options}))
 
 
 def only(reading: Reading) -> Entry:

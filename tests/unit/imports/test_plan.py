@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.imports.entries import Fate
-from app.imports.plan import PlanError, State, decide, make_plan, read_plan, refuse_changed, state_of
+from app.imports.plan import PlanError, State, decide, make_plan, read_again, read_plan, refuse_changed, state_of
 from app.imports.sources import SOURCES, SourceError, SourceOptions
 from app.imports.views import as_html, as_text, summary
 from app.zones import zone
@@ -40,7 +40,7 @@ SECRETS = {
 def corpus() -> list[dict[str, object]]:
     entries: list[dict[str, object]] = []
     for name, layout in CORPUS:
-        options = SourceOptions(machine="web1", timezone="Europe/Berlin", layout=layout, home="/home/app")
+        options = SourceOptions(machine="web1", timezone="Europe/Berlin", own={"layout": layout, "home": "/home/app"})
         entries += make_plan(SOURCES["crontab"], str(DATA / f"{name}.crontab"), options, NOW)["entries"]
     return entries
 
@@ -129,10 +129,10 @@ def test_wrong_decisions_are_refused(tmp_path: Path) -> None:
 
 def test_a_source_that_has_changed_is_refused(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "0 1 * * * /a\n")
-    refuse_changed(plan, SOURCES["crontab"])
+    refuse_changed(plan, read_again(plan, SOURCES["crontab"]))
     (tmp_path / "tab").write_text("0 2 * * * /a\n")
     with pytest.raises(PlanError, match="has changed since the plan was made"):
-        refuse_changed(plan, SOURCES["crontab"])
+        refuse_changed(plan, read_again(plan, SOURCES["crontab"]))
 
 
 def test_a_difference_of_the_times_must_be_decided(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ class _Words:
         """The days within a month or year: "On the last Friday", "On day 1 and 15"."""
         rule, numbers = self._rule, self._numbers()
         if rule.near:
-            return self._say(say("On the weekday nearest to day {days}", days=self._and(map(str, rule.near))))
+            return self._nearest()
         if rule.positions:
             nth = self._nth_of(rule.positions)
             if nth is None or rule.month_days or any(n for n, _ in rule.weekdays):
@@ -121,10 +121,24 @@ class _Words:
         plain = not any(n for n, _ in rule.weekdays)
         return self._say(say("On each {weekdays}", weekdays=self._and(map(self._weekday, numbers)))) if plain else None
 
+    def _nearest(self) -> str | None:
+        days = self._rule.near
+        if min(days) > 0:
+            return self._say(say("On the weekday nearest to day {days}", days=self._and(map(str, days))))
+        if len(days) > 1:
+            return None
+        if days[0] == -1:
+            return self._say(say("On the {nth} working day (Monday to Friday)", nth=self._say(_NTH[-1])))
+        if days[0] in _NTH:
+            return self._say(say("On the weekday nearest to the {nth} day", nth=self._say(_NTH[days[0]])))
+        return self._say(say("On the weekday nearest to day {n} from the end", n=-days[0]))
+
     def _month_days(self) -> str | None:
         days = self._rule.month_days
         if min(days) > 0:
             return self._say(say("On day {days}", days=self._and(map(str, days))))
+        if len(days) == 1 and days[0] not in _NTH:
+            return self._say(say("On day {n} from the end", n=-days[0]))
         nth = self._nth_of(days)
         return self._say(say("On the {nth} day", nth=nth)) if nth is not None else None
 

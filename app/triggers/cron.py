@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from app.errors import FieldError
 from app.triggers.base import DayPattern, Trigger
-from app.triggers.crontab import CronError, check_expression, count_times, iter_times, parts_of
+from app.triggers.crontab import CronError, ForeignExpression, check_expression, count_times, iter_times, parts_of
 from app.triggers.crontab_words import expression_in_words
 from app.triggers.fields import Field, TextField
 from templates_lib.messages import said, say
@@ -56,6 +56,8 @@ class CronTrigger(Trigger):
             return None
         try:
             check_expression(self.expression)
+        except ForeignExpression as error:
+            return self._error("expression", said(str(error)))
         except CronError as error:
             return self._error("expression", say("{error} (at character {place})", error=said(str(error)), place=error.position + 1))
         return None

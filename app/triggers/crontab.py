@@ -14,8 +14,9 @@ from functools import lru_cache
 
 from cronsim import CronSim, CronSimError
 
+from app.triggers.quartz import QuartzError, Translation, is_quartz, translate
 from app.triggers.walls import count_walls, iter_walls
-from templates_lib.messages import say
+from templates_lib.messages import Said, said, say
 
 MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -38,6 +39,13 @@ class CronError(ValueError):
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
         self.position = position
+
+
+class ForeignExpression(CronError):
+    """An expression of Quartz; the message says what to write instead."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,8 @@ def check_expression(expression: str) -> str:
         if text.lower() not in MACROS:
             raise CronError(say("{text} is not known. Known names: {known}", text=text, known=", ".join(MACROS)), offset)
         return MACROS[text.lower()]
+    if is_quartz(text):
+        raise ForeignExpression(_instead_of(text))
     fields = list(re.finditer(r"[^ \t]+", expression))
     if len(fields) not in {5, 6}:
         raise CronError(
@@ -85,6 +95,38 @@ def check_expression(expression: str) -> str:
     except CronSimError as error:
         raise CronError("contains a date that does not exist", fields[-3].start()) from error
     return normal
+
+
+def _instead_of(text: str) -> Said:
+    """What to write instead of an expression of Quartz."""
+    try:
+        found = translate(text)
+    except QuartzError as error:
+        return say("is an expression of Quartz, and it {error}", error=said(str(error)))
+    if found.years is not None:
+        return _instead_with_years(found, *found.years)
+    if found.type == "cron":
+        return say("is an expression of Quartz. Write {text} instead.", text=found.text)
+    return say("is an expression of Quartz. Choose the schedule type “Calendar rule”, with the rule {text}", text=found.text)
+
+
+def _instead_with_years(found: Translation, first: int, last: int) -> Said:
+    if found.type == "cron":
+        words = say(
+            "is an expression of Quartz. Write {text} instead, with a start in {first} and an end in {last}.",
+            text=found.text,
+            first=first,
+            last=last,
+        )
+    else:
+        words = say(
+            "is an expression of Quartz. Choose the schedule type “Calendar rule”, with a start in {first}, an end in {last} and the rule"
+            " {text}",
+            text=found.text,
+            first=first,
+            last=last,
+        )
+    return words
 
 
 def _check_field(field: _Field, text: str, start: int) -> None:

@@ -6,7 +6,7 @@ What is different here, so that a rule says the same wherever it stands:
 - FREQ is DAILY, WEEKLY, MONTHLY or YEARLY. What comes more often is a cron expression or an interval.
 - A rule has no end. UNTIL and COUNT are refused, as a schedule has an end of its own.
 - X-WEEKDAY-NEAR is an addition: the weekday (Monday to Friday) of the same month that is nearest to a day of the month, which is what W
-  means in expressions of Quartz (Quartz, CronExpression, "W").
+  means in expressions of Quartz (Quartz, CronExpression, "W"). A negative day counts from the end of the month.
 
 The days are worked out here, year by year, and tests compare them with those of dateutil. dateutil itself walks on to the year 9999 for a
 rule that names no day, which takes seconds.
@@ -193,7 +193,7 @@ _READERS: Mapping[str, Callable[[str, str, int], Any]] = {
     "BYMINUTE": _numbers(0, 59),
     "BYSECOND": _numbers(0, 59),
     "WKST": _week_start,
-    NEAR: _numbers(1, 31),
+    NEAR: _numbers(1, 31, backwards=True),
 }
 # Which parts each FREQ takes beside those that all take (RFC 5545, the table of 3.3.10).
 _TAKES: Mapping[str, frozenset[str]] = {
@@ -319,10 +319,11 @@ def _at_positions(days: Sequence[date], positions: Sequence[int]) -> Iterator[da
 
 def _nearest_weekday(first_of_month: date, wanted: int) -> date | None:
     """The day from Monday to Friday of a month that is nearest to a day of it; None where the month does not have that day."""
-    try:
-        day = first_of_month.replace(day=wanted)
-    except ValueError:
+    length = monthrange(first_of_month.year, first_of_month.month)[1]
+    number = wanted if wanted > 0 else length + 1 + wanted
+    if not 1 <= number <= length:
         return None
+    day = first_of_month.replace(day=number)
     if day.weekday() in WORKING_DAYS:
         return day
     step = timedelta(days=1) if day.weekday() == 6 else timedelta(days=-1)

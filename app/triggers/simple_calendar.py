@@ -97,7 +97,9 @@ def _simple_days(rule: Recurrence) -> SimpleCalendar | None:
     if rule.frequency != "MONTHLY":
         return None
     match (rule.near, rule.month_days, rule.weekdays, rule.positions):
-        case ((day,), (), (), ()):
+        case ((-1,), (), (), ()):
+            return SimpleCalendar(pick=Pick.NTH)
+        case ((day,), (), (), ()) if day > 0:
             return SimpleCalendar(pick=Pick.NEAR, day=day)
         case ((), (day,), (), ()) if day >= LAST:
             return SimpleCalendar(pick=Pick.DATE, day=day)

@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 from typing import Any, ClassVar
 
 from app.triggers import CronTrigger, Trigger
+from app.triggers.quartz import QuartzError, is_quartz, translate
 from app.triggers.simple_cron import HOUR_STEPS, MINUTE_STEPS, Every, SimpleCron, from_builder, simplified
 from templates_lib.messages import say
 from web.schedule_parts.builder import BuilderPart
@@ -48,13 +49,14 @@ class CronPart(BuilderPart):
         return _read_builder(posted).expression
 
     def context(self, posted: Mapping[str, str]) -> dict[str, Any]:
-        """What the builder shows of the expression; `known` is False if the builder cannot show it."""
+        """What the builder shows of the expression; `known` is False if the builder cannot show it. `instead` is offered as a preset."""
         expression = posted.get("s.expression", "")
         simple = simplified(expression)
         builder = {
             "known": simple is not None,
             "value": simple or SimpleCron(),
             "shown": expression.strip(),
+            "instead": _instead(expression),
             "minute_steps": MINUTE_STEPS,
             "hour_steps": HOUR_STEPS,
             "presets": PRESETS,
@@ -67,6 +69,15 @@ class CronPart(BuilderPart):
         if simple is None or simple.every is Every.MINUTES or not (same_hour or simple.every in _AT_A_TIME_OF_DAY):
             return ""
         return replace(simple, minute=local.minute, hour=local.hour).expression
+
+
+def _instead(text: str) -> str:
+    """The cron expression that says the same as an expression of Quartz; "" for any other text, and where there is none."""
+    try:
+        found = translate(text) if is_quartz(text) else None
+    except QuartzError:
+        return ""
+    return found.text if found is not None and found.type == "cron" and found.years is None else ""
 
 
 def _read_builder(posted: Mapping[str, str]) -> SimpleCron:

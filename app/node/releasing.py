@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -54,14 +56,17 @@ def taker_of(taken: Iterable[str], labels: tuple[str, ...], routes: Mapping[str,
     taken = set(taken)
     others = DEFAULT_ROUTE in taken
     templates = {template for template, route in routes.items() if (route in taken) is not others}
-    return Taker(templates=frozenset(templates), others=others, labels=labels)
+    name = hashlib.sha256(json.dumps([sorted(taken), labels]).encode()).hexdigest()[:16]
+    return Taker(name=name, templates=frozenset(templates), others=others, labels=labels)
 
 
 class Releaser:
     """Takes one turn at a time:
 
     1. The workers that live, hear and do not drain are read, and how much each runs.
-    2. For those that take the same executions, at most HINTS_A_SLOT × their free slots may be announced and not claimed.
+    2. For those that take the same executions, at most HINTS_A_SLOT × their free slots may be announced for them and not claimed. (What is
+       announced for other workers does not count, although these may take it: a backlog for those would keep from these what only they
+       take.)
     3. The executions that wait longest, by rank, are marked as announced, each by one node only, and published.
 
     A mark expires: an execution that still waits then is announced again. So the broker may lose, double or delay what it wants. Any number
@@ -98,7 +103,7 @@ class Releaser:
             room = HINTS_A_SLOT * crew.free_slots(running) - self._store.announced(crew.taker, now)
             waiting = self._store.waiting(crew.taker, now, room) if room > 0 else []
             more = more or room <= 0 or bool(waiting)
-            if waiting and not self._announce(waiting):
+            if waiting and not self._announce(crew.taker, waiting):
                 return AWAY_SECONDS
             announced = announced or bool(waiting)
         self._pause = SHORTEST_SECONDS if announced else min(LONGEST_SECONDS, self._pause * 1.5)
@@ -121,11 +126,11 @@ class Releaser:
         log.info("broker.back", announced_anew=self._store.unmark_all())
         return 0.0
 
-    def _announce(self, waiting: Sequence[Waiting]) -> bool:
+    def _announce(self, taker: Taker, waiting: Sequence[Waiting]) -> bool:
         """Marks and publishes; False where the broker is away."""
         turn = secrets.token_hex(6)
         queues = {item.id: self._queue_of(item) for item in waiting}
-        marked = self._store.mark(queues, turn, self._clock.now())
+        marked = self._store.mark(queues, turn, taker, self._clock.now())
         try:
             self._publisher.publish([(queues[execution_id], execution_id) for execution_id in queues if execution_id in set(marked)])
         except BrokerAway as error:

@@ -23,7 +23,7 @@ from app.queue.shape import EXECUTION
 from app.queue.slots import RunBounds, slots_query
 from app.queue.store import COLLECTION, LIVE_VALUES
 from app.queue.updates import AttemptEnd
-from app.queue.waiting_needs import WaitingNeeds
+from app.queue.waiting_values import WaitingValues
 from app.shapes import DAMAGED
 from app.ticks import each
 from app.validation.storable import whole_text
@@ -74,7 +74,7 @@ class ClaimStore:
 
     def __init__(self, database: Database[Document], owing: Owing) -> None:
         self._executions, self._owing = Records(database, COLLECTION, EXECUTION), owing
-        self._waiting_needs = WaitingNeeds(self._executions)
+        self._waiting_needs = WaitingValues(self._executions, "needs_key")
 
     # -- claiming -------------------------------------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class ClaimStore:
             order = {execution_id: at for at, execution_id in enumerate(among)}
             found = self._executions.find({"_id": {"$in": list(among)}, **where}, dict.fromkeys((*CLAIM_FIELDS, "queue_rank"), 1))
             return self._without_damaged(sorted(found, key=lambda row: (row["queue_rank"], order[row["_id"]]))[:limit], now)
-        keys = self._waiting_needs.keys(now)
+        keys = self._waiting_needs.read(now)
         if keys:
             where["needs_key"] = {"$in": suitable_keys(keys, labels)}
         options: Document = {"hint": BY_NEEDS} if keys else {}

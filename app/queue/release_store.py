@@ -5,34 +5,45 @@ The mark is a memory of what was announced and no claim: it changes nothing of w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from heapq import merge
+from itertools import islice
 
 from pymongo.database import Database
 
 from app.mongo import Document, Records, by_id
 from app.queue.model import Status
-from app.queue.needs import suits
+from app.queue.needs import suitable_keys, suits
 from app.queue.shape import EXECUTION
 from app.queue.store import COLLECTION
+from app.queue.waiting_values import WaitingValues
 from app.shapes import LONG_AGO
 
 HOLD_MS, LONGEST_HOLD_MS = 2_000, 60_000  # an execution that still waits so long after it was announced is announced again
+LONGEST_HOLD = timedelta(milliseconds=LONGEST_HOLD_MS)
+BY_TEMPLATE = "waiting_by_template"  # the index of executions that wait, by template and by the labels that they need
+MOST_SPANS = 200  # of an index in one query: MongoDB sorts what it finds in more of them, and reads all of that first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taker:
-    """Which executions a worker takes: of the `templates` (all but them with `others`), with needs that its labels meet."""
+    """Which executions a worker takes: of the `templates` (all but them with `others`), with needs that its labels meet. `name` is for the
+    workers that take the same."""
 
+    name: str
     templates: frozenset[str]
     others: bool
     labels: tuple[str, ...]
 
-    def condition(self) -> Document:
-        """Returns the filter for its executions."""
-        kinds = {"template_type": {"$nin" if self.others else "$in": sorted(self.templates)}}
-        return {**(kinds if self.templates or not self.others else {}), **suits(self.labels)}
+    @property
+    def takes_all_templates(self) -> bool:
+        return self.others and not self.templates
+
+    def of(self, templates: Collection[str]) -> list[str]:
+        """Returns those of some templates that it takes."""
+        return sorted(template for template in templates if (template in self.templates) is not self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +57,12 @@ class Waiting:
 
 
 class ReleaseStore:
-    """Reads what waits for workers, and notes what was announced. Times are compared by the clock of the database, as its claims are."""
+    """Reads what waits for workers, and notes what was announced."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._executions = Records(database, COLLECTION, EXECUTION)
+        self._needs = WaitingValues(self._executions, "needs_key")
+        self._templates = WaitingValues(self._executions, "template_type")
 
     def running_by_owner(self) -> dict[str, int]:
         """Returns how many executions each node holds."""
@@ -61,31 +74,41 @@ class ReleaseStore:
         return counts
 
     def announced(self, taker: Taker, now: datetime) -> int:
-        """Returns how many executions of a taker are announced and not claimed."""
-        where = {"released.until": {"$gt": now}, "queue_rank": {"$exists": True}, **taker.condition()}
+        """Returns how many executions are announced for a taker and not claimed."""
+        where = {"released.until": _held(now), "queue_rank": {"$exists": True}, "released.taker": taker.name}
         return self._executions.count_documents(where, hint="released")
 
     def waiting(self, taker: Taker, now: datetime, limit: int) -> list[Waiting]:
-        """Returns the executions of a taker that wait, whose time has come and that are not announced, those of the lowest rank first."""
-        where = {
+        """Returns the executions of a taker that wait, whose time has come and that are not announced, those of the lowest rank first.
+
+        Those that only others take are not read: the index leads past them.
+        """
+        where: Document = {
             "queue_rank": {"$gte": LONG_AGO},
             "available_at": {"$lte": now},
-            "released.until": {"$not": {"$gt": now}},
+            "released.until": {"$not": _held(now)},
             "cancel": {"$exists": False},
-            **taker.condition(),
+            **suits(taker.labels),
         }
-        fields = {"template_type": 1, "priority": 1, "needs": 1}
-        rows = self._executions.find(where, fields, hint="waiting").sort("queue_rank", 1).limit(limit)
-        return [Waiting(row["_id"], row["template_type"], row["priority"], tuple(row.get("needs") or ())) for row in rows]
+        needs = self._needs.read(now)
+        if not needs and taker.takes_all_templates:
+            return [_waiting(row) for row in self._rows(where, limit, "waiting")]
+        templates, keys = taker.of(self._templates.read(now)), suitable_keys(needs, taker.labels)
+        found = [self._rows({**where, **span}, limit, BY_TEMPLATE) for span in _spans(templates, keys)]
+        return [_waiting(row) for row in islice(merge(*found, key=lambda row: row["queue_rank"]), limit)]
+
+    def _rows(self, where: Document, limit: int, index: str) -> Iterator[Document]:
+        fields = {"template_type": 1, "priority": 1, "needs": 1, "queue_rank": 1}
+        return iter(self._executions.find(where, fields, hint=index).sort("queue_rank", 1).limit(limit))
 
     def any_waiting(self, now: datetime) -> bool:
         """Returns whether anything waits whose time has come."""
         where = {"queue_rank": {"$gte": LONG_AGO}, "available_at": {"$lte": now}}
         return self._executions.find_one(where, {"_id": 1}, hint="waiting") is not None
 
-    def mark(self, queues: Mapping[str, str], turn: str, now: datetime) -> list[str]:
-        """Notes that executions (id → queue) are announced by `turn`, each unless it is claimed or another turn was quicker. Returns the
-        ids that were noted. The hold doubles each time: 2 s, 4 s … 60 s."""
+    def mark(self, queues: Mapping[str, str], turn: str, taker: Taker, now: datetime) -> list[str]:
+        """Notes that executions (id → queue) are announced by `turn` for a taker, each unless it is claimed or another turn was quicker.
+        Returns the ids that were noted. The hold doubles each time: 2 s, 4 s … 60 s."""
         ids = list(queues)
         times = {"$ifNull": ["$released.times", 0]}
         hold = {"$min": [LONGEST_HOLD_MS, {"$multiply": [HOLD_MS, {"$pow": [2, {"$min": [times, 10]}]}]}]}
@@ -94,9 +117,10 @@ class ReleaseStore:
             "until": {"$add": [now, hold]},
             "times": {"$toInt": {"$add": [times, 1]}},
             "turn": {"$literal": turn},
+            "taker": {"$literal": taker.name},
             "queue": by_id(ids, list(queues.values())),
         }
-        free = {"_id": {"$in": ids}, "queue_rank": {"$exists": True}, "released.until": {"$not": {"$gt": now}}}
+        free = {"_id": {"$in": ids}, "queue_rank": {"$exists": True}, "released.until": {"$not": _held(now)}}
         marked = self._executions.update_many(free, [{"$set": {"released": mark}}]).modified_count
         if marked == len(ids):
             return ids
@@ -116,3 +140,22 @@ class ReleaseStore:
         """Returns the sets of labels that executions which wait need."""
         keys: Sequence[str] = self._executions.distinct("needs_key", {"queue_rank": {"$gte": LONG_AGO}, "needs_key": {"$gt": ""}})
         return [tuple(key.split(",")) for key in keys]
+
+
+def _held(now: datetime) -> Document:
+    """Returns the condition for a mark that holds. One that would hold for longer than any does was made by a node whose clock was ahead,
+    and holds nothing."""
+    return {"$gt": now, "$lte": now + LONGEST_HOLD}
+
+
+def _spans(templates: Sequence[str], keys: Sequence[str | None]) -> Iterator[Document]:
+    """Yields conditions that together find the executions of these templates and needs, each with few enough spans of the index."""
+    for first in range(0, len(templates), MOST_SPANS):
+        some = templates[first : first + MOST_SPANS]
+        step = MOST_SPANS // len(some)
+        for at in range(0, len(keys), step):
+            yield {"template_type": {"$in": some}, "needs_key": {"$in": keys[at : at + step]}}
+
+
+def _waiting(row: Document) -> Waiting:
+    return Waiting(row["_id"], row["template_type"], row["priority"], tuple(row.get("needs") or ()))

@@ -97,7 +97,7 @@ EXECUTION = Object(
         "postponed": Object(optional=True, members={"attempt": Number(), "since": Instant()}),
         "released": Object(
             optional=True,
-            members={**instants("at", "until"), "times": Number(), "turn": Text(), "queue": Text()},
+            members={**instants("at", "until"), "times": Number(), **texts("turn", "queue"), "taker": Text(optional=True)},
         ),
         "cancel": Object(optional=True, members={"by": Text(), "at": Instant(), "reason": Text(optional=True, nullable=True)}),
         "owed": OWED,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from app.errors import StartError
 
@@ -98,7 +98,7 @@ def without_secrets(text: str, url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return text
-    for secret in filter(None, (parts.netloc.rpartition("@")[0], parts.password)):
+    for secret in filter(None, (parts.netloc.rpartition("@")[0], parts.password, unquote(parts.password or ""))):
         text = text.replace(secret, "***")
     return text
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import Celery
 from celery.exceptions import Reject
@@ -17,11 +19,11 @@ from app.events import get_logger
 
 log = get_logger(__name__)
 
-EXPIRES_SECONDS = 120.0  # a hint that nobody took for so long is worth nothing: its execution was announced again
+EXPIRES_SECONDS = 120.0  # RabbitMQ: a hint that nobody took for so long is worth nothing, as its execution was announced again
 CONNECT_SECONDS = 3.0
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS, CLOSE_SECONDS = 5.0, 1.0
 VISIBILITY_SECONDS = 60  # Redis: a hint that a worker took and never acknowledged goes to another worker
-QUEUE_EXPIRES_SECONDS = 86_400.0  # RabbitMQ: a queue that nobody uses any more is removed
+QUEUE_EXPIRES_SECONDS = 86_400.0  # a queue that nobody uses any more is removed
 PROBE_EXPIRES_SECONDS = 120.0
 EXECUTION_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -69,15 +71,40 @@ _REDIS = {
     "socket_keepalive": True,
     "retry_on_timeout": False,
 }
-_AMQP = {"confirm_publish": True, "read_timeout": ANSWER_SECONDS, "write_timeout": ANSWER_SECONDS}
+_AMQP = {"confirm_publish": True}
 
 
 def make_app(url: str) -> Celery:
     """Returns an application that publishes. `add_tasks` makes it one that consumes."""
     app = Celery("jobwright", broker=url, set_as_current=False, config_source=None, fixups=[])
     app.conf.update(CONFIG)
-    app.conf.broker_transport_options = _REDIS if url.startswith("redis") else {"confirm_publish": True}
+    app.conf.broker_transport_options = _REDIS if is_redis(url) else _AMQP
+    app.conf.broker_use_ssl = _certificates(url)
     return app
+
+
+def is_redis(url: str) -> bool:
+    """Returns whether an address is that of a Redis."""
+    return url.startswith("redis")
+
+
+def _certificates(url: str) -> dict[str, Any] | None:
+    """How the certificate of a broker is checked. By default, kombu checks none. What the address of a Redis says itself (`?ssl_ca_certs=`)
+    comes first."""
+    parts = urlsplit(url)
+    if parts.scheme == "rediss":
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    if parts.scheme == "amqps":
+        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname}
+    return None
+
+
+def limit_waits(connection: Any, seconds: float | None = None) -> None:
+    """Has each wait for RabbitMQ on an open connection end after so long, by default ANSWER_SECONDS. (AMQP has no such limits of its own.
+    Those of Redis are in _REDIS.)"""
+    transport = getattr(connection.connection, "transport", None)
+    if transport is not None and transport.sock is not None:
+        transport.sock.settimeout(ANSWER_SECONDS if seconds is None else seconds)
 
 
 def add_tasks(app: Celery, *, on_hint: OnHint, on_probe: Callable[[str], None]) -> None:

@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from celery.worker import WorkController, state
 from celery.worker.consumer import Consumer
 
 from app.broker.base import Heard, OnHint, without_secrets
-from app.broker.celery_app import add_tasks, make_app, queue_of
+from app.broker.celery_app import CLOSE_SECONDS, add_tasks, limit_waits, make_app, queue_of
 from app.broker.queues import probe_queue
 from app.events import get_logger
 
@@ -49,6 +49,11 @@ class _Consumer(Consumer):  # type: ignore[misc]  # Celery has no types
         self.loop = _loop
         super().__init__(*args, **kwargs)
 
+    def connect(self) -> Any:
+        connection = super().connect()
+        limit_waits(connection)
+        return connection
+
     def call_soon_ack(self, p: Any, *args: Any, **kwargs: Any) -> Any:
         return self.call_soon(p, *args, **kwargs)
 
@@ -70,6 +75,7 @@ def _loop(obj: Any, connection: Any, consumer: Any, blueprint: Any, _hub: Any, q
     obj.on_ready()
     while blueprint.state == RUN and obj.connection:
         if owner.is_ending():
+            limit_waits(connection, CLOSE_SECONDS)
             raise WorkerShutdown(0)
         if qos.prev != qos.value:
             qos.update()
@@ -82,8 +88,8 @@ def _loop(obj: Any, connection: Any, consumer: Any, blueprint: Any, _hub: Any, q
 class CeleryConsumer:
     """Consumes the queues of one worker, `slots` hints at a time."""
 
-    def __init__(self, url: str, *, name: str, slots: int, on_hint: OnHint, on_lost: Callable[[], None] = lambda: None) -> None:
-        self._url, self._name, self._slots, self._on_lost = url, name, slots, on_lost
+    def __init__(self, url: str, *, name: str, slots: int, on_hint: OnHint) -> None:
+        self._url, self._name, self._slots = url, name, slots
         self._app = make_app(url)
         add_tasks(self._app, on_hint=on_hint, on_probe=self._note_probe)
         self._wanted: frozenset[str] = frozenset()
@@ -157,15 +163,14 @@ class CeleryConsumer:
                 if not told:
                     log.warning("broker.away", reason=without_secrets(f"{type(error).__name__}: {error}", self._url)[:LONGEST_REASON])
                 told = True
-            if self._since is not None:
-                self._since = self._at = None
-                self._on_lost()
+            self._since = self._at = None
             self._stopping.wait(RECONNECT_SECONDS)
 
     def _test(self) -> None:
         """Raises the error of a broker that is away. (A worker takes more to make than a connection, and does not raise it.)"""
         with self._app.connection_for_read() as connection:
             connection.connect()
+            limit_waits(connection, CLOSE_SECONDS)
 
     def _work(self) -> None:
         """Works until the connection ends, or until it is to be given up."""

@@ -7,17 +7,24 @@ from contextlib import suppress
 from typing import Any
 
 from app.broker.base import BrokerAway, without_secrets
-from app.broker.celery_app import ANSWER_SECONDS, EXPIRES_SECONDS, make_app, queue_of
+from app.broker.celery_app import (
+    ANSWER_SECONDS,
+    EXPIRES_SECONDS,
+    is_redis,
+    limit_waits,
+    make_app,
+    queue_of,
+)
 from app.broker.queues import PROBE, RUN, probe_queue
 
 LONGEST_REASON = 200
 
 
 class Publisher:
-    """A connection for publishing, made when it is needed. One thread uses it."""
+    """A connection for publishing, made when it is needed. One thread uses it. No call takes much longer than ANSWER_SECONDS."""
 
     def __init__(self, url: str) -> None:
-        self._url, self._app = url, make_app(url)
+        self._url, self._app, self._is_redis = url, make_app(url), is_redis(url)
         self._connection: Any = None
         self._producer: Any = None
 
@@ -39,7 +46,7 @@ class Publisher:
 
     def _ask(self) -> tuple[str, str, str]:
         connection = self._open()
-        if self._url.startswith("redis"):
+        if self._is_redis:
             info = connection.default_channel.client.info()
             return "Redis", str(info.get("redis_version", "")), str(info.get("maxmemory_policy", ""))
         properties = connection.connection.server_properties
@@ -55,6 +62,13 @@ class Publisher:
             with suppress(Exception):
                 connection.close()
 
+    def _drop(self) -> None:
+        """Forgets a connection whose broker may not answer any more."""
+        connection, self._connection, self._producer = self._connection, None, None
+        if connection is not None:
+            with suppress(Exception):
+                connection.collect()
+
     def _send(self, task: str, queue: str, argument: str) -> None:
         def send() -> None:
             self._open()
@@ -63,7 +77,7 @@ class Publisher:
                 args=(argument,),
                 producer=self._producer,
                 queue=queue_of(queue),
-                expires=EXPIRES_SECONDS,
+                expiration=EXPIRES_SECONDS,  # `expires` would have workers compare their clocks with ours
                 retry=False,
                 confirm_timeout=ANSWER_SECONDS,
                 add_to_parent=False,
@@ -75,6 +89,7 @@ class Publisher:
         if self._connection is None:
             connection = self._app.connection_for_write()
             connection.ensure_connection(max_retries=1, interval_start=0)  # `connect` would pause for two seconds before it tries again
+            limit_waits(connection)
             self._connection, self._producer = connection, self._app.amqp.Producer(connection, auto_declare=False)
         return self._connection
 
@@ -82,6 +97,6 @@ class Publisher:
         try:
             work()
         except Exception as error:  # each transport has errors of its own
-            self.close()
+            self._drop()
             reason = without_secrets(f"{type(error).__name__}: {error}", self._url)[:LONGEST_REASON]
             raise BrokerAway(reason) from None

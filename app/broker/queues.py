@@ -1,11 +1,12 @@
 """The names of queues and tasks at the message broker. All functions are pure.
 
 A queue is for one route, one band of priorities and one set of labels that a worker must have: `jobwright.reports.high`,
-`jobwright.default.normal.gpu+site=berlin`.
+`jobwright.default.normal.gpu+site=berlin`. Where the labels would make the name too long, it has their digest instead.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable
 
 PREFIX = "jobwright"
@@ -13,6 +14,7 @@ DEFAULT_ROUTE = "default"
 BANDS = ("high", "normal", "low")
 RUN = f"{PREFIX}.run"  # the task: its one argument is the id of an execution
 PROBE = f"{PREFIX}.probe"  # the task by which a worker sees that messages reach it
+LONGEST_NAME = 200  # bytes; AMQP allows 255
 
 
 def band_of(priority: int) -> str:
@@ -42,5 +44,7 @@ def routes_in(queues: Iterable[str]) -> frozenset[str]:
 
 
 def _named(route: str, band: str, needs: Iterable[str]) -> str:
-    labels = "+".join(sorted(needs))
-    return f"{PREFIX}.{route}.{band}" + (f".{labels}" if labels else "")
+    start, labels = f"{PREFIX}.{route}.{band}", "+".join(sorted(needs))
+    if len(start) + len(labels) >= LONGEST_NAME:
+        labels = "#" + hashlib.sha256(labels.encode()).hexdigest()[:32]
+    return start + (f".{labels}" if labels else "")

@@ -78,10 +78,6 @@ class Hearing(Loop):
         self._probe()
         self._judge()
 
-    def settle(self) -> None:
-        """The queues of the next turn, before the consumer starts."""
-        self._follow_needs()
-
     def close(self) -> None:
         super().close()
         self._publisher.forget(self._worker)

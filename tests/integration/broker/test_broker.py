@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from app.broker.base import BrokerAway
+from app.broker.queues import probe_queue, queue_name
 from app.config import Settings
 from app.findings import Level
-from tests.builders.brokers import Broker, Redis
+from app.labels import LONGEST_LABEL, MOST_NEEDS
+from tests.builders.amqp_proxy import AmqpProxy
+from tests.builders.brokers import Broker, Rabbit, Redis
+from tests.builders.tls import make_certificate, speaking_tls
 from tests.support import eventually
 
 pytest.importorskip("celery")
-from app.broker.celery_app import queue_of
+from app.broker.celery_app import CONFIG, queue_of
 from app.broker.consumer import CeleryConsumer
 from app.broker.inspection import broker_findings, inspect_broker
 from app.broker.publisher import Publisher
@@ -117,3 +124,89 @@ def test_the_doctor_says_what_is_wrong_with_the_broker(redis: Redis) -> None:
     assert [(finding.text[:35], finding.level) for finding in broker_findings(settings)] == [
         ("CELERY_BROKER_URL cannot be reached", Level.PROBLEM)
     ]
+
+
+def test_any_labels_make_a_queue(listener: Listener, publisher: Publisher) -> None:
+    """Also those whose names together are longer than the name of a queue may be."""
+    long = [queue_name("r" * 63, 9, [str(n) + "x" * (LONGEST_LABEL - 2) + last for n in range(2 * MOST_NEEDS)]) for last in "ab"]
+    listener.consumer.consume([QUEUE, *long])
+    publisher.publish([(long[0], "a"), (long[1], "b"), (QUEUE, "c")])
+    eventually(lambda: sorted(listener.taken) == ["a", "b", "c"])
+
+
+def test_a_hint_is_taken_whatever_the_clocks_of_both_machines_say(listener: Listener, publisher: Publisher) -> None:
+    app, now = publisher._app, publisher._app.now
+    app.now = lambda: now() - timedelta(hours=1)
+    publisher.publish([(QUEUE, "early")])
+    eventually(lambda: listener.taken == ["early"])
+
+
+def test_a_consumer_that_connects_again_leaves_nothing_behind(listener: Listener) -> None:
+    """No thread and no open file, however often its connection is lost."""
+
+    def kept() -> tuple[int, int]:
+        return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+
+    def again() -> None:
+        assert listener.consumer.restart(20)
+        eventually(lambda: listener.consumer.heard().since)
+
+    again()
+    before = kept()
+    for _ in range(2):
+        again()
+    eventually(lambda: all(now <= then for now, then in zip(kept(), before, strict=True)))
+
+
+def test_queues_that_nobody_takes_from_are_removed_by_the_broker(redis: Redis) -> None:
+    """RabbitMQ is told so with the declaration of a queue, and Redis with each message."""
+    publisher = Publisher(redis.url)
+    publisher.publish([(QUEUE, "a"), (QUEUE, "b")])
+    publisher.probe("dead", "probe")
+    client = publisher._connection.default_channel.client
+    assert 86_000 < client.ttl(QUEUE) <= 86_400
+    assert 100 < client.ttl(probe_queue("dead")) <= 120
+    publisher.close()
+
+
+@pytest.mark.xdist_group("rabbit")
+def test_a_broker_that_falls_silent_keeps_nobody(rabbit: Rabbit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes bytes and answers nothing, as behind a network that drops packets. AMQP itself would wait for ever."""
+    monkeypatch.setattr("app.broker.celery_app.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("app.broker.publisher.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("app.broker.celery_app.CONFIG", {**CONFIG, "broker_connection_timeout": 0.5})
+    proxy = AmqpProxy(rabbit.port)
+    listener, publisher = Listener(rabbit.url_at(proxy.port)), Publisher(rabbit.url_at(proxy.port))
+    publisher.publish([(QUEUE, "a")])
+    eventually(lambda: listener.taken == ["a"])
+    proxy.silent = True
+    began = time.monotonic()
+    with pytest.raises(BrokerAway):
+        publisher.publish([(QUEUE, "b")])
+    with pytest.raises(BrokerAway):
+        publisher.publish([("jobwright.other.normal", "b")])
+    publisher.forget("w1")
+    publisher.close()
+    assert listener.consumer.stop(20)
+    assert time.monotonic() - began < 20
+    proxy.close()
+
+
+def test_the_certificate_of_a_broker_is_checked(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that nobody trusts, or of another name, gets no password. `SSL_CERT_FILE` names an authority of one's own."""
+    (tmp_path / "other").mkdir()
+    own, other = make_certificate(tmp_path), make_certificate(tmp_path / "other", "DNS:other.example.com")
+
+    def publish(port: int) -> None:
+        publisher = Publisher(broker.url_at(port).replace(f"{broker.scheme}://", f"{broker.scheme}s://", 1))
+        publisher.publish([("jobwright.tls.normal", "a")])
+        publisher.close()
+
+    with speaking_tls(broker.port, own) as port, speaking_tls(broker.port, other) as misnamed:
+        with pytest.raises(BrokerAway, match="CERTIFICATE_VERIFY_FAILED"):
+            publish(port)
+        monkeypatch.setenv("SSL_CERT_FILE", str(own[0]))
+        publish(port)
+        monkeypatch.setenv("SSL_CERT_FILE", str(other[0]))
+        with pytest.raises(BrokerAway, match="IP address mismatch|doesn't match"):
+            publish(misnamed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from app.services import Services
 from templates_lib.connections.nats import KIND
 from templates_lib.own import Own
 from tests.builders.nats import NatsServer, running_nats
+from tests.builders.tls import make_certificate
 from tests.integration.bus.talk import Talk
 from tests.support import eventually
 
@@ -113,11 +113,7 @@ def test_no_password_goes_out_before_tls(
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     """A certificate of 127.0.0.1 that signs itself, and its key."""
-    made, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    options = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=test"]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(["openssl", "req", *options, *names, "-out", str(made), "-keyout", str(key)], check=True, capture_output=True)
-    return made, key
+    return make_certificate(tmp_path)
 
 
 @pytest.mark.parametrize("scheme", ["tls", "nats"])

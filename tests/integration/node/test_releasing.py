@@ -72,7 +72,12 @@ class House:
         made = execution_document(self._job, now=now) | needs_fields(needs) | {"template_type": template}
         rank = now - timedelta(seconds=age)
         rows = [
-            {**made, "_id": f"{name}{n}", "scheduled_for": now + timedelta(seconds=next(self._dues)), "queue_rank": rank + timedelta(milliseconds=n)}
+            {
+                **made,
+                "_id": f"{name}{n}",
+                "scheduled_for": now + timedelta(seconds=next(self._dues)),
+                "queue_rank": rank + timedelta(milliseconds=n),
+            }
             for n in range(count)
         ]
         for first in range(0, count, 10_000):

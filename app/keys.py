@@ -15,6 +15,8 @@ from app.errors import StartError
 from app.strength import HOW_TO_MAKE_A_KEY, key_weakness
 from templates_lib.private import create, make_folders
 
+SECRET_FILES = "secret.files"  # noqa: S105 - a name: the folder of the data folder for files with secrets: no job and no file store reaches it
+
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:

@@ -86,12 +86,17 @@ class Migrator:
             return done
 
     def downgrade(self, to: str, *, wait_seconds: float | None = None) -> list[str]:
-        """Reverts each migration after `to` (an id, or `zero`), the newest first, and returns their ids. Waits as `upgrade` does."""
+        """Reverts each migration after `to` (an id, or `zero`), the newest first, and returns their ids. Waits as `upgrade` does.
+
+        Raises StartError before anything is reverted if a newer release has applied some of them.
+        """
         known = dict(find_migrations())
         if to != "zero" and to not in known:
             raise StartError(f"There is no migration {to!r}. The migrations are {', '.join(known)}; zero reverts all.")
         with self._lock(wait_seconds) as lease:
             back = [name for name in reversed(self.applied()) if to == "zero" or name > to]
+            if unknown := [name for name in back if name not in known]:
+                raise StartError(f"Only the release that has applied {', '.join(sorted(unknown))} can revert these. Use that release.")
             for name in back:
                 known[name].down(self._database)
                 lease.require()

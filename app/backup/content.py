@@ -15,7 +15,7 @@ from app.queue.model import LIVE
 NEW, OLD, MARKS = "restore_new.", "restore_old.", "restores"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")  # of a collection of the registry
 
-# What says something about processes, browsers and minutes that are over when a backup is restored.
+# What says something about processes, browsers, monitors and minutes that are over when a backup is restored.
 TRANSIENT = {
     "nodes": "nodes that are online",
     "sessions": "sessions: everyone signs in again",
@@ -24,6 +24,8 @@ TRANSIENT = {
     "sign_in_attempts": "failed sign-ins",
     "connection_health": "results of connection tests",
     "endpoints": "states of circuit breakers",
+    # Older totals than those that Prometheus has read look like a restart from 0, after which all of history happens within a minute.
+    "metric_totals": "totals of metrics: they begin at 0",
 }
 # What runs have left. An execution that waits or runs is no history, and neither is one that still owes something.
 _GOES_ON: Document = {"$or": [{"status": {"$in": sorted(status.value for status in LIVE)}}, {"owed": {"$exists": True}}]}

@@ -4,7 +4,7 @@ What has happened between the backup and the restore is unknown. So nothing of t
 
 1. Executions that waited or ran end. Those that ran have failed, because their worker is lost; those that waited are cancelled. Nothing
    follows them, and no node of that time holds a claim on them any more.
-2. What ends and events owed (mails, the runs of jobs that depend on others) is given up. People can ask for each item on the page of nodes.
+2. What ends and events owed (mails, the runs of jobs that depend on others) is given up. People can ask for each item on the page System.
 3. Runs that a scheduler had planned and not yet stored are forgotten.
 4. Scheduled times from the backup until the next start are skipped, with one record for each job, as after maintenance.
 5. With `pause_all`, jobs wait until somebody resumes them.

@@ -24,7 +24,8 @@ COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 def doctor(as_json: bool) -> None:
     """Check the installation and say how to fix each problem.
 
-    Checks the database, its indexes, clocks, disks, the key, templates, nodes, connections, jobs, mail and runs. Changes nothing. The exit
+    Checks the database, its indexes, clocks, disks, the key, files with secrets, templates, nodes, connections, the collector of traces,
+    jobs, mail and runs. Changes nothing. The exit
     code is 1 if there is a problem.
     """
     from app.doctor import Doctor  # noqa: PLC0415 - `--help` does without it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,6 +24,8 @@ from app.traces.base import Kind, Span
 log = get_logger(__name__)
 
 LIBRARY = "opentelemetry"
+DEFAULT_ADDRESS = "http://localhost:4318"
+LOOK_SECONDS = 3.0  # that a look at the collector takes at most
 _KINDS = {Kind.SERVER: SpanKind.SERVER, Kind.CLIENT: SpanKind.CLIENT, Kind.INTERNAL: SpanKind.INTERNAL}
 
 
@@ -72,6 +75,23 @@ class OtlpCollector:
         closing = threading.Thread(target=self._processor.shutdown, name="traces-close", daemon=True)
         closing.start()
         closing.join(timeout_seconds)
+
+
+def look_at_collector() -> tuple[str, str]:
+    """Returns the address of the collector, without a password, and why it takes no spans; an empty text if it does.
+
+    Sends it a request without spans. Raises StartError if a variable has a value that the library refuses.
+    """
+    said = _listen()
+    try:
+        exporter = OTLPSpanExporter(timeout=LOOK_SECONDS)
+    except Exception as error:
+        raise StartError(f"The settings of OpenTelemetry (OTEL_*) are not valid: {error}") from None
+    taken = exporter.export([]) is SpanExportResult.SUCCESS
+    exporter.shutdown()  # type: ignore[no-untyped-call]
+    address = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or DEFAULT_ADDRESS
+    user, at, place = address.rpartition("@")
+    return f"{user.partition('//')[0]}//{place}" if at else address, "" if taken else said.text[:200] or "it does not answer"
 
 
 class _Reporting(SpanExporter):

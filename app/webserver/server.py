@@ -8,8 +8,9 @@ import errno
 import resource
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
+from typing import Any
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -32,6 +33,8 @@ DRAIN_SECONDS = 5.0
 PROBE_THREADS, PROBE_CONNECTIONS, MOST_PROBE_BYTES = 4, 64, 1000  # of the port for health and metrics
 # Probes have a thread each: however long all other requests wait for a database, a process that works says so.
 PROBES = ("/live", "/ready")
+# Kubelets, load balancers and Prometheus ask by address. No answer of these paths names a host, so each name is as good as any other.
+BY_ANY_NAME = frozenset({*PROBES, "/health", "/health/detailed", "/metrics"})
 FEW_TURNS = 10  # of the loop: what has been accepted or aborted reaches its connection
 
 
@@ -42,7 +45,9 @@ class WebServer:
         """`listener` is the result of `listen`, if the caller has called it before."""
         settings = services.settings
         app = create_app(services)
-        app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts) or None
+        if settings.trusted_hosts:
+            app.config["TRUSTED_HOSTS"] = list(settings.trusted_hosts)
+            app.wsgi_app = _reachable_by_address(app.wsgi_app, settings.trusted_hosts[0])  # type: ignore[assignment,method-assign]
         if settings.proxy_hops:
             hops = settings.proxy_hops
             app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -183,6 +188,16 @@ class Server:
             connection.abort()
         for _ in range(FEW_TURNS):
             await asyncio.sleep(0)
+
+
+def _reachable_by_address(application: Application, name: str) -> Application:
+    """Returns an application whose probes and metrics answer requests for any host, as if they were for the host `name`."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        known = {**environ, "HTTP_HOST": name.lstrip(".")} if environ.get("PATH_INFO") in BY_ANY_NAME else environ
+        return application(known, start_response)
+
+    return answer
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -161,8 +161,11 @@ def _problems_of_service(rows: list[Manifest], row: Manifest) -> Iterator[str]:
         yield "is killed before it has drained"
     if len(pod.get("topologySpreadConstraints", ())) < 2:
         yield "may have all its pods on one machine"
-    waits = [one["args"][:2] for one in pod.get("initContainers", ())] == [["migrate", "--check"]]
-    if (variables["JOBWRIGHT_MIGRATE"] == "never") != waits:
+    before = [one["args"][:2] for one in pod.get("initContainers", ())]
+    waits = before == [["migrate", "--check"]]
+    if variables["JOBWRIGHT_MIGRATE"] != "never":
+        yield "migrates while its startup probe counts, which ends a long migration"
+    if not waits and not (before == [["migrate"]] and row["spec"]["strategy"]["type"] == "Recreate"):
         yield "does not wait for the migrations"
     elif waits and not any(one["metadata"]["name"] == "jobwright-migrate" for one in of_kind(rows, "Job")):
         yield "waits for migrations that nothing applies"

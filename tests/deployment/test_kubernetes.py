@@ -166,6 +166,14 @@ BAD: list[tuple[Callable[[list[Manifest]], Any], str]] = [
     ),
     (lambda rows: pod_of(web(rows)).update(terminationGracePeriodSeconds=12), "jobwright-web: is killed before it has drained"),
     (lambda rows: pod_of(web(rows)).pop("initContainers"), "jobwright-web: does not wait for the migrations"),
+    (
+        lambda rows: container(rows).update(env=[{"name": "JOBWRIGHT_MIGRATE", "value": "auto"}]),
+        "jobwright-web: migrates while its startup probe counts, which ends a long migration",
+    ),
+    (
+        lambda rows: pod_of(web(rows))["initContainers"][0].update(args=["migrate"]),
+        "jobwright-web: does not wait for the migrations",
+    ),
     (lambda rows: pod_of(web(rows)).pop("topologySpreadConstraints"), "jobwright-web: may have all its pods on one machine"),
     (lambda rows: pod_of(web(rows))["securityContext"].update(runAsNonRoot=False), "jobwright-web: may run as root"),
     (lambda rows: pod_of(web(rows))["securityContext"].pop("seccompProfile"), "jobwright-web: has no seccomp profile"),

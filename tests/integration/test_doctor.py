@@ -22,17 +22,23 @@ from app.connections.health_store import HealthStore
 from app.connections.probes import Probes
 from app.connections.store import CONNECTION
 from app.doctor import Doctor
-from app.doctor import _tz_version as system_tz_version
+from app.doctor.machine import _tz_version as system_tz_version
+from app.doctor.processes import check_collector
+from app.doctor.secrets import check_secret_files
 from app.factory import Store, build_services
 from app.findings import Finding, Level
 from app.jobs.commands import check_commands, job_account
 from app.jobs.shape import JOB
+from app.keys import SECRET_FILES
 from app.migrations import find_migrations
+from app.sandbox.cage import CageFeatures
 from app.scheduling.node_store import Heartbeat, NodeStore
 from app.services import Services
 from app.shapes import DAMAGED, Object, make_readable
 from migrations_scripts.m0001_registry import INDEXES
 from templates_lib.command.programs import Account
+from tests.builders.collector import collector
+from tests.builders.service import Answer
 from tests.support import Service
 
 ROOMY = type(shutil.disk_usage("/"))(total=100 << 30, used=50 << 30, free=50 << 30)
@@ -55,14 +61,14 @@ class Ahead:
 @pytest.fixture(autouse=True)
 def _zones_of_this_year(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's own may be old, and will be one day."""
-    monkeypatch.setattr("app.doctor._tz_version", lambda: f"{datetime.now(UTC).year}a")
+    monkeypatch.setattr("app.doctor.machine._tz_version", lambda: f"{datetime.now(UTC).year}a")
 
 
 @pytest.fixture(autouse=True)
 def _roomy_disks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The disks of the machine that runs the tests may be nearly full."""
-    monkeypatch.setattr("app.doctor.shutil.disk_usage", lambda path: ROOMY)
-    monkeypatch.setattr("app.doctor._database_disk", lambda database: (ROOMY.free, ROOMY.total))
+    monkeypatch.setattr("app.doctor.machine.shutil.disk_usage", lambda path: ROOMY)
+    monkeypatch.setattr("app.doctor.machine._database_disk", lambda database: (ROOMY.free, ROOMY.total))
 
 
 @pytest.fixture
@@ -110,9 +116,9 @@ def test_a_healthy_house_is_said_to_be_one(healthy: Services, store: Store) -> N
 
 def test_a_mongodb_past_its_support_is_told(healthy: Services, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     line = tuple(store.client.server_info()["versionArray"][:2])
-    monkeypatch.setattr("app.doctor.SUPPORT_ENDS", {line: "2020-01-31"})
+    monkeypatch.setattr("app.doctor.database.SUPPORT_ENDS", {line: "2020-01-31"})
     assert (findings(healthy, store)[0].level, "support ended on 2020-01-31" in findings(healthy, store)[0].text) == (Level.WARNING, True)
-    monkeypatch.setattr("app.doctor.OLDEST_MONGODB", (99, 0))
+    monkeypatch.setattr("app.doctor.database.OLDEST_MONGODB", (99, 0))
     assert findings(healthy, store)[0].level is Level.PROBLEM
 
 
@@ -214,7 +220,7 @@ def test_a_migration_that_waits_for_the_end_of_an_upgrade_is_told(healthy: Servi
     new = ModuleType("m9002_old_form")
     new.__dict__.update(KIND="post", INDEXES={"things": INDEXES["job_executions"]})
     steps = [*find_migrations(), ("9002_old_form", new)]
-    for module in ("doctor", "migrations"):
+    for module in ("doctor.database", "migrations"):
         monkeypatch.setattr(f"app.{module}.find_migrations", lambda: steps)
     assert worse(healthy, store) == [("Migrations", "warning", "not applied yet, which ends the upgrade: 9002_old_form")]
     assert healthy.migrated(), "a process is ready without it"
@@ -256,16 +262,16 @@ def test_clocks_that_differ_are_told(store: Store, settings: Settings, seconds: 
 def test_a_check_that_fails_itself_is_a_problem_and_the_others_go_on(
     healthy: Services, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.doctor.shutil.disk_usage", lambda path: 1 / 0)
+    monkeypatch.setattr("app.doctor.machine.shutil.disk_usage", lambda path: 1 / 0)
     assert worse(healthy, store) == [("Disk", "problem", "the check failed: ZeroDivisionError: division by zero")]
 
 
 def test_little_room_and_old_zones_are_told(healthy: Services, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = ROOMY._replace(free=1 << 20)
-    monkeypatch.setattr("app.doctor.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("app.doctor.machine.shutil.disk_usage", lambda path: usage)
     (tmp_path / "tzdata.zi").write_text("# version 2019c\n")
-    monkeypatch.setattr("app.doctor._tz_version", system_tz_version)
-    monkeypatch.setattr("app.doctor.zoneinfo.TZPATH", (str(tmp_path),))
+    monkeypatch.setattr("app.doctor.machine._tz_version", system_tz_version)
+    monkeypatch.setattr("app.doctor.machine.zoneinfo.TZPATH", (str(tmp_path),))
     assert [found[:2] for found in worse(healthy, store)] == [("Disk of the data folder", "problem"), ("Time zones", "warning")]
 
 
@@ -288,6 +294,60 @@ def test_the_command_says_it_for_people_and_for_programs(mongod: str, database_n
     finally:
         service.stop()
         store.client.drop_database(database_name)
+
+
+@pytest.mark.parametrize("features", [CageFeatures(6, mounts=True), CageFeatures(6), CageFeatures(0)])
+@pytest.mark.parametrize("isolation", ["process", "reused"])
+def test_files_with_secrets_that_jobs_can_read_are_told(
+    store: Store, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, features: CageFeatures, isolation: str
+) -> None:
+    """Mount namespaces hide them wherever they are, Landlock only in the data folder, and not from attempts that share processes."""
+    monkeypatch.setattr("app.doctor.secrets.kernel_features", lambda: features)
+    inside, outside = settings.data_path / SECRET_FILES / "key", tmp_path / "mongodb_uri"
+    for file in (inside, outside):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("secret")
+    services = build_services(replace(settings, isolation=isolation), store, clock=Ahead())
+
+    def told(*, file: Path) -> list[tuple[Level, str]]:
+        monkeypatch.setenv("JOBWRIGHT_METRICS_TOKEN_FILE", str(file))
+        return [(found.level, found.text) for found in check_secret_files(services, store)]
+
+    safe = [(Level.OK, "jobs cannot read the 1 file with secrets")]
+    kernel = ", as this kernel refuses mount namespaces"
+    assert told(file=outside) == (safe if features.mounts else [(Level.WARNING, f"jobs can read {outside}{kernel}")])
+    if features.landlock and not features.mounts and isolation == "reused":
+        assert "their attempts share processes" in told(file=inside)[0][1]
+    elif features.landlock:
+        assert told(file=inside) == safe
+    else:
+        assert told(file=inside) == [(Level.WARNING, f"jobs can read {inside}{kernel}")]
+    monkeypatch.setenv("JOBWRIGHT_METRICS_TOKEN", "wins over the file")
+    assert list(check_secret_files(services, store)) == []
+
+
+def test_a_collector_that_takes_no_spans_is_told(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    services = build_services(replace(settings, traces="otlp"), store, clock=Ahead())
+
+    def told() -> tuple[Level, str]:
+        (found,) = check_collector(services, store)
+        return found.level, found.text
+
+    with collector() as made:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", made.server.address)
+        assert told() == (Level.OK, f"the collector at {made.server.address} takes spans")
+        assert made.spans == []
+        made.server.reply = lambda call: Answer(401, {"error": "who are you?"})
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", made.server.address.replace("//", "//me:hidden@"))
+        level, text = told()
+        assert (level, text.startswith(f"the collector at {made.server.address} takes no spans: "), "hidden" in text) == (
+            Level.WARNING,
+            True,
+            False,
+        )
+    level, text = told()
+    assert (level, "hidden" in text) == (Level.WARNING, False)
+    assert list(check_collector(build_services(settings, store, clock=Ahead()), store)) == []
 
 
 def test_programs_that_no_run_can_start_and_those_that_run_anything(settings: Settings, tmp_path: Path) -> None:

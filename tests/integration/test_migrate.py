@@ -219,6 +219,16 @@ def test_what_the_version_before_needs_is_left_until_no_node_of_it_lives(used: D
     assert sorted(used["things"].find(), key=lambda row: row["_id"]) == documents()
 
 
+def test_what_a_newer_release_has_applied_only_that_release_reverts(used: Database[Document]) -> None:
+    used["migrations"].insert_one({"_id": "9999_newer", "applied_at": START})
+    migrator = Migrator(used, ManualClock(START))
+    for target in ("zero", NAMES[-1]):
+        with pytest.raises(StartError, match="Only the release that has applied 9999_newer"):
+            migrator.downgrade(target)
+    assert migrator.applied() == [*NAMES, "9999_newer"], "nothing is reverted in part"
+    assert used["migrations"].find_one({"_id": "lock"}) is None
+
+
 def test_a_node_that_only_asks_for_a_permit_yet_counts_and_force_goes_over_it(used: Database[Document]) -> None:
     migrator, store = Migrator(used, ManualClock(START)), Store(used.client, used, None)
     NodeStore(used).write_permit_request("beginning")

@@ -383,7 +383,7 @@ def _ended(target: Target, run: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "path",
     [
-        "/static/../../app/config.py",
+        "/static/../../app/keys.py",
         "/static/%2e%2e/%2e%2e/pyproject.toml",
         "/static/..%2f..%2fetc%2fpasswd",
         "/static//etc/passwd",

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from app.keys import SECRET_FILES
 from app.sandbox import cage
 from tests.support import JOB_PATHS, Service, eventually
 
@@ -56,7 +57,12 @@ def try_all(folder: Path, kind: str, **settings: str) -> tuple[dict[str, Any], S
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir(mode=0o777)
     elsewhere.chmod(0o777)
+    secrets = {"JOBWRIGHT_METRICS_TOKEN_FILE": data / SECRET_FILES / "token", "JOBWRIGHT_OIDC_CLIENT_SECRET_FILE": folder / "run" / "oidc"}
+    for file in secrets.values():
+        file.parent.mkdir()
+        file.write_text("0Q2mBv8sLx4TzK7nWd1RfYj5HcGp3AeU")
     shared = {
+        **{name: str(file) for name, file in secrets.items()},
         "JOBWRIGHT_JOB_PATHS": NO_TEMP,
         "JOBWRIGHT_DRAIN_SECONDS": "1",
         "JOBWRIGHT_ADMIN_PASSWORD_HINT": SECRET,
@@ -75,7 +81,13 @@ def try_all(folder: Path, kind: str, **settings: str) -> tuple[dict[str, Any], S
             found = pry(
                 client,
                 kind,
-                read=[str(data / "secret.key"), str(data / "mongo" / "WiredTiger"), str(theirs), str(service.log)],
+                read=[
+                    str(data / "secret.key"),
+                    *map(str, secrets.values()),
+                    str(data / "mongo" / "WiredTiger"),
+                    str(theirs),
+                    str(service.log),
+                ],
                 write=[
                     str(data),
                     str(data / "mongo"),
@@ -104,7 +116,8 @@ def test_every_door_is_shut(kind: str, folder: Path) -> None:
     assert (holds["landlock"] >= 1, holds["mounts"], holds["network"]) == (True, True, True)
     # A reused process of a kind with file stores has doors that are not known when it starts: its files are not Landlock's.
     assert [door for door in found["open"] if kind == "pry" or door.split()[0] in {"connect", *LOOKS}] == []
-    assert not [door for door in found["open"] if "secret.key" in door or "mongo" in door]
+    closed = ("secret.key", "mongo", SECRET_FILES, str(folder / "run"))
+    assert not [door for door in found["open"] if any(part in door for part in closed)]
     assert SECRET not in str(found["environment"])
     assert not {name for name in found["environment"] if name.startswith(("JOBWRIGHT_", "MONGODB_"))}
     assert found["own"] == "x"

@@ -174,7 +174,16 @@ def test_wrong_tokens_of_one_place(two: list[Service]) -> None:
     ("host", "status"), [("jobs.example.com", 200), ("evil.example", 400), ("127.0.0.1.evil.example", 400), ("a b", 400)]
 )
 def test_a_host_that_is_not_ours_is_refused(two: list[Service], host: str, status: int) -> None:
-    assert httpx.get(f"{two[0].address}/live", headers={"Host": host}).status_code == status
+    assert httpx.get(f"{two[0].address}/sign-in", headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/live", "/ready", "/health", "/health/detailed", "/metrics"])
+@pytest.mark.parametrize("host", ["10.1.2.3:8080", "[fd00::1]:8080", "scheduler-1"])
+def test_probes_and_prometheus_ask_by_address(two: list[Service], path: str, host: str) -> None:
+    """Kubelets, load balancers and Prometheus know no name of the installation; what they are told names none either."""
+    answer = httpx.get(f"{two[0].address}{path}", headers={"Host": host}, timeout=PATIENCE_SECONDS)
+    assert answer.status_code == 200
+    assert host not in answer.text
 
 
 def test_forwarded_headers_are_not_believed_unasked(two: list[Service]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable
+from pathlib import Path
 
-from app.config import Settings
+from app.config import Settings, secret_files
 from app.errors import StartError
 from app.events import get_logger
 from app.executors.base import job_limits
 from app.executors.local.pump import Pump
+from app.keys import SECRET_FILES
 from app.local_mongod import LocalMongod
 from app.sandbox.cage import CageRules
 from app.sandbox.handles import RootHandle, ZygoteHandle
@@ -116,7 +118,9 @@ def cage_rules(settings: Settings) -> CageRules:
         if os.geteuid() != 0:
             raise StartError("JOBWRIGHT_JOB_USER: only a service that runs as root can switch to another user")
     data = settings.data_path
-    hidden = {data / "secret.key", data / "mongo"}
+    closed = data / SECRET_FILES
+    hidden = {data / "secret.key", data / "mongo", closed}
+    hidden |= {file for file in map(Path.absolute, secret_files()) if not file.is_relative_to(closed)}
     if not settings.mongodb_uri:
         hidden.add(LocalMongod(data).socket.parent)
     return CageRules(

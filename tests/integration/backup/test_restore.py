@@ -213,6 +213,14 @@ def test_a_restore_starts_no_run(
     assert (job_row["paused"]["cause"], job_row["next_run_at"]) == ("maintenance", None)
 
 
+def test_totals_of_metrics_begin_at_0(services: Services, restores: Restores, backups: Backups, empty: Store, tmp_path: Path) -> None:
+    """Prometheus has read later totals. Earlier ones would look like a restart after which everything of them happened at once."""
+    backups.store.database["metric_totals"].insert_one({"_id": "executions", "until": services.clock.now(), "counts": {"lost": 1000.0}})
+    path, _ = backups.create(CLI, tmp_path / "x.zip")
+    restored(restores, path, Wishes())
+    assert list(empty.database["metric_totals"].find()) == []
+
+
 def _owed(what: str, at: datetime | None) -> dict[str, Any]:
     return {"what": what, "at": at, "tries": 0, "error": None, "given_up_at": None}
 

@@ -164,7 +164,7 @@ def test_every_place_is_read() -> None:
     assert {"web/templates/base.html", "app/jobs/schema.py", "templates_lib/backup/template.py"} <= {
         text.file for text, _ in wording.sentences()
     }
-    assert {"app/cli/user.py", "app/config.py", "app/api/jobs/schemas.py"} <= {text.file for text in wording.of_constants()}
+    assert {"app/cli/user.py", "app/config/server.py", "app/api/jobs/schemas.py"} <= {text.file for text in wording.of_constants()}
     assert {"README.md", "SECURITY.md", "CHANGELOG.md", "docs/reference/cli.md", "templates_lib/backup/README.md"} <= {
         text.file for text in wording.of_documents()
     }

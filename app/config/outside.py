@@ -1,0 +1,48 @@
+"""What jobs and events reach: mail, services and the bus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.config.values import SERVICE_URL, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutsideSettings:
+    """What jobs and events reach: mail, services and the bus."""
+
+    notify_connection: str = setting("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection that sends notifications")
+    allowed_hosts: tuple[str, ...] = setting(
+        "JOBWRIGHT_ALLOWED_HOSTS",
+        "hosts",
+        (),
+        "Private hosts that jobs may call, as `host` or `host:port`, separated by commas",
+    )
+    service_addresses: tuple[tuple[str, str], ...] = setting(
+        f"<NAME>{SERVICE_URL}",
+        "service_addresses",
+        (),
+        "Base address of the service NAME or NAME-service, for registrations that name none, such as EMAIL_SERVICE_URL. The host may be "
+        "private.",
+    )
+    nats_url: str = setting(
+        "NATS_URL",
+        "str",
+        "",
+        "NATS servers of the bus, such as `nats://user:password@nats.example.com:4222`, separated by commas. Jobwright publishes events "
+        "there and listens to commands. Leave empty to use no bus.",
+        secret=True,
+    )
+    nats_prefix: str = setting(
+        "JOBWRIGHT_NATS_PREFIX",
+        "subject",
+        "jobwright",
+        "Beginning of the subjects of the bus, and name of its stream. Installations that share a NATS server need different ones.",
+    )
+    allowed_commands: tuple[str, ...] = setting(
+        "ALLOWED_COMMANDS",
+        "subjects",
+        (),
+        "Subjects that jobs may send commands to, separated by commas. `*` stands for one part and `>` for all that follow. "
+        "Leave empty to let each connection decide.",
+    )

@@ -1,0 +1,211 @@
+"""What a setting may be: its variable, its parser and its bounds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import field
+from ipaddress import ip_network
+from typing import Any
+
+from marshmallow import ValidationError
+from marshmallow import fields as ma
+from marshmallow.validate import Range
+
+from app.config.addresses import is_web_address
+from app.labels import LONGEST_LABEL, MOST_LABELS, is_label
+from app.zones import is_zone, not_a_zone
+from templates_lib.subjects import PATTERN, SUBJECT
+
+SERVICE_URL = "_SERVICE_URL"  # the end of the variables that give the addresses of services
+ROUTE = r"[a-z0-9][a-z0-9_-]{0,62}"  # the name of a route to workers
+ROLES = ("user", "admin", "super_admin")  # app.accounts.model, which lies above
+
+
+def setting(name: str, kind: str, default: Any, text: str, *, secret: bool = False, **options: Any) -> Any:
+    """A dataclass field that knows its variable, its parser, its bounds, its line in docs/reference/settings.md, and whether it may be
+    shown."""
+    return field(
+        default=default, repr=not secret, metadata={"name": name, "parse": _PARSERS[kind](**options), "text": text, "secret": secret}
+    )
+
+
+class _Upper(ma.String):
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
+        return super()._deserialize(value, *args, **kwargs).upper()
+
+
+class _Zone(ma.String):
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
+        if not is_zone(value):
+            raise ValidationError(not_a_zone(value))
+        return str(value)
+
+
+class _Hosts(ma.String):
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+
+
+class _Networks(ma.String):
+    """Networks in CIDR notation, comma-separated."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        networks = []
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                networks.append(str(ip_network(part)))
+            except ValueError:
+                raise ValidationError(f"{part!r} is not a network, such as 10.0.0.0/8 or fd00::/8") from None
+        return tuple(networks)
+
+
+class _ChosenJobs(ma.String):
+    """`top:NUMBER` or `tag:NAME`, as a pair of texts."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        how, _, what = (part.strip() for part in value.partition(":"))
+        if not value.strip():
+            return ()
+        whole = what.isascii() and what.isdigit() and len(what) < 4
+        if not ((how == "top" and whole and 1 <= int(what) <= MOST_MEASURED_JOBS) or (how == "tag" and what)):
+            raise ValidationError(f"must be top:NUMBER, with a number from 1 to {MOST_MEASURED_JOBS}, or tag:NAME")
+        return how, what
+
+
+class _Subjects(ma.String):
+    """Patterns of NATS subjects, comma-separated."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        patterns = tuple(part.strip() for part in value.split(",") if part.strip())
+        for pattern in patterns:
+            if not re.fullmatch(PATTERN, pattern):
+                raise ValidationError(f"{pattern!r} is not a pattern of subjects, such as orders.*.cancel or reports.>")
+        return patterns
+
+
+class _Subject(ma.String):
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
+        if not re.fullmatch(SUBJECT, value):
+            raise ValidationError("must be letters, digits, _ and -, with dots between")
+        return str(value)
+
+
+class _Words(ma.String):
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        return tuple(value.split())
+
+
+class _Paths(ma.String):
+    """Absolute paths, separated by spaces."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        paths = tuple(dict.fromkeys(value.split()))
+        for path in paths:
+            if not path.startswith("/") or path.rstrip("/") == "" or ".." in path.split("/") or not path.isprintable():
+                raise ValidationError(f"{path!r} is not an absolute path, such as /usr/bin/rsync")
+        return paths
+
+
+class _Counts(ma.String):
+    """`name=number`, comma-separated, as pairs."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        counts: dict[str, int] = {}
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            name, equals, number = (piece.strip() for piece in part.rpartition("="))
+            if not (name and equals and number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0):
+                raise ValidationError(f"{part!r} is not name=number, with a number from 1")
+            counts[name] = int(number)
+        return tuple(counts.items())
+
+
+class _Labels(ma.String):
+    """Labels of a node, comma-separated, sorted and each once."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        labels = {part.strip() for part in value.split(",") if part.strip()}
+        for label in sorted(labels):
+            if not is_label(label):
+                raise ValidationError(
+                    f"{label!r} is not a label, such as gpu or site=berlin: small letters, digits, '.', '_' and '-', "
+                    f"at most {LONGEST_LABEL} characters"
+                )
+        if len(labels) > MOST_LABELS:
+            raise ValidationError(f"must be at most {MOST_LABELS} labels")
+        return tuple(sorted(labels))
+
+
+class _Roles(ma.String):
+    """`value=role`, comma-separated, as pairs."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        pairs = []
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            name, equals, role = (piece.strip() for piece in part.rpartition("="))
+            if not (name and equals and role in ROLES):
+                raise ValidationError(f"{part!r} is not value=role, with a role of {', '.join(ROLES)}")
+            pairs.append((name, role))
+        return tuple(pairs)
+
+
+class _Routes(ma.String):
+    """`template=route`, comma-separated, as pairs."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        pairs = []
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            template, equals, route = (piece.strip() for piece in part.rpartition("="))
+            if not (template and equals and re.fullmatch(ROUTE, route)):
+                raise ValidationError(f"{part!r} is not template=route, with a route of small letters, digits, '_' and '-'")
+            pairs.append((template, route))
+        return tuple(pairs)
+
+
+class _ServiceAddresses(ma.String):
+    """Lines `NAME=address`, as pairs with the name of the service in lower case."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        pairs = []
+        for line in value.splitlines():
+            name, _, address = line.partition("=")
+            if not is_web_address(address):
+                raise ValidationError(f"{name}{SERVICE_URL} must be an address such as http://email-service:7006")
+            pairs.append((name.lower().replace("_", "-"), address.rstrip("/")))
+        return tuple(sorted(pairs))
+
+
+_PARSERS: dict[str, type[ma.Field[Any]]] = {
+    "str": ma.String,
+    "int": ma.Integer,
+    "float": ma.Float,
+    "bool": ma.Boolean,
+    "upper": _Upper,
+    "zone": _Zone,
+    "hosts": _Hosts,
+    "networks": _Networks,
+    "chosen_jobs": _ChosenJobs,
+    "counts": _Counts,
+    "labels": _Labels,
+    "words": _Words,
+    "paths": _Paths,
+    "subject": _Subject,
+    "subjects": _Subjects,
+    "roles": _Roles,
+    "routes": _Routes,
+    "service_addresses": _ServiceAddresses,
+}
+
+
+CENTURY_DAYS = 36_500
+CENTURY_SECONDS = CENTURY_DAYS * 86_400  # the longest span; a date so far from today's is one still. Counts are held to it as well
+
+MOST_MEASURED_JOBS = 200  # jobs with metrics of their own
+MOST_COUNTED_AN_HOUR = 100_000  # runs of one person: the record that counts them holds the time of each
+
+
+def positive(maximum: float = CENTURY_SECONDS) -> dict[str, Any]:
+    return {"validate": Range(min=0, max=maximum, min_inclusive=False)}
+
+
+def at_least(minimum: int, maximum: int = CENTURY_SECONDS) -> dict[str, Any]:
+    return {"validate": Range(min=minimum, max=maximum)}

@@ -1,0 +1,83 @@
+"""Other processes: nodes, and the servers that jobs and events go to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from app.connections.store import ConnectionStore
+from app.doctor.machine import skew_finding
+from app.errors import StartError
+from app.factory import Store
+from app.findings import Finding, Level
+from app.integrations.nats.connection import find_server
+from app.scheduling.node_store import SILENT_AFTER, NodeStore
+from app.services import Services
+from app.traces.base import require_opentelemetry
+
+MOST_UNPUBLISHED = 1_000  # records that owe events to the bus while it answers; a node publishes more than that in a second
+
+
+def check_nodes(services: Services, store: Store) -> Iterator[Finding]:
+    """Yields whether schedulers are online and look for due jobs, and how their clocks differ."""
+    now, seen = services.clock.now(), NodeStore(store.database).all()
+    live = [node for node in seen if node.lives(now)]
+    if not live:
+        yield Finding("Nodes", Level.WARNING, "no scheduler is online", "Start `jobwright serve` or `jobwright scheduler`.")
+    for node in live:
+        if node.tick_age_seconds > SILENT_AFTER.total_seconds():
+            text = f"the scheduler of {node.id} has not ticked for {node.tick_age_seconds:.0f} s"
+            yield Finding("Nodes", Level.PROBLEM, text, "Look for `tick.failed` in its log and restart it.")
+        else:
+            yield skew_finding("Nodes", node.id, node.skew_seconds)
+
+
+def check_connections(services: Services, store: Store) -> Iterator[Finding]:
+    """Yields the connections that did not answer the last test. The scheduler tests each every JOBWRIGHT_PROBE_SECONDS."""
+    tested, count = services.connections.conditions(), len(ConnectionStore(store.database).all())
+    silent = [condition for condition in tested if not condition.works]
+    for condition in silent:
+        text = f"{condition.name} ({condition.kind.name}) does not answer: {condition.message}"
+        yield Finding("Connections", Level.WARNING, text, "Check its address and credentials on the page Connections.")
+    if not silent:
+        untested = f", {count - len(tested)} not tested yet" if count > len(tested) else ""
+        yield Finding("Connections", Level.OK, f"{len(tested)} of {count} answer{untested}" if count else "there are none")
+
+
+def check_bus(services: Services, _store: Store) -> Iterator[Finding]:
+    """Yields whether the NATS server answers, and how many events wait for it."""
+    settings = services.settings
+    if not settings.nats_url:
+        return
+    owed = services.unpublished()
+    try:
+        server, version = find_server(settings.nats_servers)
+    except Exception as error:
+        text = f"NATS_URL cannot be reached: {type(error).__name__}: {str(error)[:200]}"
+        kept = f" {owed} records have events that are published when it returns." if owed else ""
+        advice = f"Start the NATS server with JetStream (nats-server --jetstream), or correct NATS_URL.{kept}"
+        yield Finding("Bus", Level.PROBLEM, text, advice)
+        return
+    text = f"NATS {version} at {server} answers, with JetStream"
+    if owed > MOST_UNPUBLISHED:
+        yield Finding("Bus", Level.WARNING, f"{text}; {owed} records have unpublished events", "Look for `bus.` events in the log.")
+    else:
+        yield Finding("Bus", Level.OK, text)
+
+
+def check_collector(services: Services, _store: Store) -> Iterator[Finding]:
+    """Yields whether the collector takes spans, where traces are on."""
+    if services.settings.traces == "off":
+        return
+    try:
+        require_opentelemetry()
+        from app.traces.otlp import look_at_collector  # noqa: PLC0415 - OpenTelemetry is imported where it is asked for
+
+        address, problem = look_at_collector()
+    except StartError as error:
+        yield Finding("Traces", Level.PROBLEM, str(error))
+        return
+    if problem:
+        text = f"the collector at {address} takes no spans: {problem}"
+        yield Finding("Traces", Level.WARNING, text, "Start it, or correct OTEL_EXPORTER_OTLP_ENDPOINT. Spans are dropped meanwhile.")
+    else:
+        yield Finding("Traces", Level.OK, f"the collector at {address} takes spans")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from dataclasses import field as dataclass_field
 from datetime import datetime
 from enum import StrEnum
@@ -51,6 +51,7 @@ def make_plan(source: Source, place: str, options: SourceOptions, now: datetime,
     """Returns the plan of a source. `templates` are the types of the templates that there are; None if that is not known."""
     source.check(options)
     check_calls(options.calls)
+    options = replace(options, now=now)
     reading = source.read(place, options)
     shared = _Shared(options=options, now=now, templates=templates)
     entries = [_plan_entry(source, entry, shared) for entry in reading.entries]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
+from app.imports.sources.agenda import Agenda
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.crontab import Crontab
 
-SOURCES: dict[str, Source] = {source.type: source for source in (Crontab(),)}
+SOURCES: dict[str, Source] = {source.type: source for source in (Crontab(), Agenda())}
 _TYPE = re.compile(r"[a-z][a-z0-9-]*")
 
 

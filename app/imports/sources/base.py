@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from app.errors import JobwrightError
@@ -23,9 +24,9 @@ class SourceError(JobwrightError):
 class SourceOptions:
     """What the caller says about the source.
 
-    `machine` is the name of the machine that it comes from, and `timezone` the time zone of that machine. `own` has the options that only
-    this source knows, by name. `calls` says what becomes of functions, tasks and events (app.imports.mapping.named). `address` is the
-    address of a store with its credentials; a plan does not have it.
+    `now` is when the plan is made. `machine` is the name of the machine that it comes from, and `timezone` the time zone of that machine.
+    `own` has the options that only this source knows, by name. `calls` says what becomes of functions, tasks and events
+    (app.imports.mapping.named). `address` is the address of a store with its credentials; a plan does not have it.
     """
 
     machine: str
@@ -33,6 +34,7 @@ class SourceOptions:
     own: Mapping[str, str] = field(default_factory=dict)
     calls: str = ""
     address: str = field(default="", repr=False)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     def get(self, name: str, default: str = "") -> str:
         """Returns an option of the source, or the default if it was not given or is empty."""

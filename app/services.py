@@ -49,6 +49,7 @@ from app.jobs.parameters import JobParameters
 from app.jobs.pausing import Pausing
 from app.jobs.registration import Registrations
 from app.jobs.service import JobRegistry
+from app.jobs.shadowing import Shadowing
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.presets import Presets
 from app.jobtemplates.service import Templates
@@ -109,6 +110,7 @@ class Services:
     jobs: JobRegistry
     directory: JobDirectory
     pausing: Pausing
+    shadowing: Shadowing
     dependencies: Dependencies
     parameters: JobParameters
     outlook: Outlook

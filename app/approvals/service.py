@@ -33,6 +33,7 @@ from app.jobs.gate import ApprovalRequest, Operation
 from app.jobs.model import job_document
 from app.jobs.pausing import Pausing
 from app.jobs.service import JobRegistry
+from app.jobs.shadowing import Shadowing
 from app.mongo import Document, as_stored, is_away, is_permanent
 from app.outbox.event_store import Events
 from app.outbox.events import ApprovalWaiting
@@ -58,13 +59,14 @@ class Approvals:
         users: UserStore,
         registry: JobRegistry,
         pausing: Pausing,
+        shadowing: Shadowing,
         runs: RunServices,
         audit: AuditTrail,
         events: Events,
         clock: Clock,
         days: int,
     ) -> None:
-        self._store, self._users, self._registry, self._pausing = store, users, registry, pausing
+        self._store, self._users, self._registry, self._pausing, self._shadowing = store, users, registry, pausing, shadowing
         self._runs, self._previews, self._backfill_runs, self._events = runs.runs, runs.previews, runs.backfills, events
         self._audit, self._clock, self._life = audit, clock, timedelta(days=days)
 
@@ -277,6 +279,9 @@ class Approvals:
             case Operation.RESUME:
                 if self._registry.visible(actor, job_id).paused:
                     self._pausing.resume(actor, job_id, version=version)
+            case Operation.END_SHADOW:
+                if self._registry.visible(actor, job_id).shadow:
+                    self._shadowing.end(actor, job_id, version=version)
             case Operation.DELETE:
                 with suppress(NotFound):
                     self._registry.delete(actor, job_id, version=version)

@@ -150,11 +150,18 @@ def plan(
 @PLAN
 @DECIDE
 @click.option("--only", multiple=True, metavar="ENTRY", help="Only these entries.")
+@click.option("--shadow", is_flag=True, help="Create the jobs in shadow mode, not paused: what they would run is recorded.")
 @ADDRESS
 @JSON
 @with_client
 def apply_plan(
-    client: Client, plan_file: Path, address_file: Path | None, decisions: Sequence[str], only: Sequence[str], as_json: bool
+    client: Client,
+    plan_file: Path,
+    address_file: Path | None,
+    decisions: Sequence[str],
+    only: Sequence[str],
+    shadow: bool,
+    as_json: bool,
 ) -> None:
     """Create the jobs of a plan, paused, and print the commands that disable the originals.
 
@@ -171,12 +178,12 @@ def apply_plan(
         if only and entry["id"] not in only:
             continue
         state = state_of(entry)
-        result, detail = _create(client, planned, entry) if state is State.READY else (state.value, _why_not(entry, state))
+        result, detail = _create(client, planned, entry, shadow=shadow) if state is State.READY else (state.value, _why_not(entry, state))
         rows.append({"entry": entry["id"], "result": result, "detail": detail, "disable": entry.get("disable", "")})
     if as_json:
         print_json({"entries": rows})
     else:
-        _print_results(rows)
+        _print_results(rows, shadow=shadow)
     if any(row["result"] == "failed" for row in rows):
         sys.exit(ExitCode.FAILED)
 
@@ -272,10 +279,11 @@ def _read(path: Path) -> tuple[Plan, Any]:
     return planned, source
 
 
-def _create(client: Client, planned: Plan, entry: PlanEntry) -> tuple[str, str]:
+def _create(client: Client, planned: Plan, entry: PlanEntry, *, shadow: bool) -> tuple[str, str]:
     """Creates the job of an entry. Returns the result and its detail. Raises Failed if the server is not there."""
     body = {"source": planned["source"]["name"], "entry": entry["id"], "plan": planned["hash"], "job": entry["job"]}
     body |= {"disabled": True} if entry["disabled"] else {}
+    body |= {"shadow": True} if shadow else {}
     try:
         imported = client.post(IMPORTS, "import", body)["import"]
     except Waits as waits:
@@ -299,12 +307,15 @@ def _result_line(result: str, name: str, detail: str) -> str:
     return f"{result:<10}{name}: {detail}" if detail else f"{result:<10}{name}"
 
 
-def _print_results(rows: Sequence[Mapping[str, str]]) -> None:
+def _print_results(rows: Sequence[Mapping[str, str]], *, shadow: bool) -> None:
     for row in rows:
         echo(_result_line(row["result"], row["entry"], row["detail"]))
     there = [row for row in rows if row["result"] in {"created", "exists"}]
     if there:
-        echo("\nThe jobs are paused. Before you resume one (jobwright job resume NAME), disable its original:")
+        words = "The jobs are paused. Before you resume one (jobwright job resume NAME), disable its original:"
+        if shadow:
+            words = "New jobs are in shadow mode. Before you end that (jobwright job shadow NAME --end), disable the original:"
+        echo(f"\n{words}")
         for row in there:
             echo(f"  {row['disable']}")
 
@@ -318,6 +329,6 @@ def _finding(entry: PlanEntry, row: Mapping[str, Any], original: str) -> str:
     trigger = trigger_of(entry["job"]["schedule"])
     if row["schedule"] != (trigger.notation or trigger.type):
         return "other schedule"
-    if original == "active" and not row["paused"] and trigger.is_timed:
+    if original == "active" and not (row["paused"] or row.get("shadow")) and trigger.is_timed:
         return "runs twice"
     return ""

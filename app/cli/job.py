@@ -27,6 +27,7 @@ STATES = {
     "enabled": {"enabled": True, "paused": False},
     "disabled": {"enabled": False},
     "paused": {"paused": True},
+    "shadow": {"shadow": True},
     "broken": {"broken": True},
     "ended": {"ended": True},
 }
@@ -118,6 +119,7 @@ def show(client: Client, job: str, as_json: bool) -> None:
             ("State", state_of(row)),
             ("Schedule error", row.get("schedule_error")),
             ("Paused", _pause_words(row.get("paused"))),
+            ("Shadow mode", _pause_words(row.get("shadow"))),
             ("Next run", moment(row.get("next_run_at"))),
             ("Last run", moment(row.get("last_run_at"), otherwise="never")),
             ("Last result", row.get("last_status")),
@@ -234,6 +236,46 @@ def resume(client: Client, jobs: tuple[str, ...]) -> None:
     _for_each(client, jobs, "resume", lambda name, before: f"Resumed {name}." if before.get("paused") else f"{name} is not paused.")
 
 
+@job.command("shadow", epilog=examples('jobwright job shadow "Nightly cleanup"', 'jobwright job shadow "Nightly cleanup" --end'))
+@SEVERAL_JOBS
+@click.option("--reason", default="", metavar="TEXT", help="Shown on the page of the job.")
+@click.option("--end", is_flag=True, help="End shadow mode: the jobs run from their next due time on.")
+@with_client
+def shadow(client: Client, jobs: tuple[str, ...], reason: str, end: bool) -> None:
+    """Put jobs in shadow mode: what they would run is recorded, and nothing runs.
+
+    A job in shadow mode can still be run by hand.
+    """
+    if end:
+        _for_each(client, jobs, "shadow", _ended_shadow, delete=True)
+    else:
+        _for_each(client, jobs, "shadow", lambda name, _: f"{name} is in shadow mode.", {"reason": reason} if reason else {})
+
+
+@job.command("shadow-runs", epilog=examples('jobwright job shadow-runs "Nightly cleanup"'))
+@JOB
+@LIMIT
+@JSON
+@with_client
+def shadow_runs(client: Client, job: str, limit: int | None, as_json: bool) -> None:
+    """List what a job in shadow mode would have run, newest first."""
+    answer = client.get(f"{JOBS}/{id_of(find_job(client, job))}/shadow-runs", "shadow_runs", limit=limit)
+    if as_json:
+        print_json(answer)
+        return
+    columns = [Column("Due"), Column("Would have"), Column("Reason"), Column("Due times", right=True)]
+    rows = [
+        (
+            moment(row.get("due_at")),
+            "run" if row.get("outcome") == "run" else row.get("outcome"),
+            row.get("reason") or "–",
+            row.get("count"),
+        )
+        for row in answer["shadow_runs"]
+    ]
+    print_table(columns, rows)
+
+
 @job.command("enable")
 @SEVERAL_JOBS
 @with_client
@@ -250,16 +292,29 @@ def disable(client: Client, jobs: tuple[str, ...]) -> None:
     _for_each(client, jobs, "disable", lambda name, _: f"Disabled {name}.")
 
 
-def _for_each(client: Client, jobs: tuple[str, ...], action: str, told: Callable[[str, Mapping[str, Any]], str], body: Any = None) -> None:
+def _ended_shadow(name: str, before: Mapping[str, Any]) -> str:
+    return f"{name} is no longer in shadow mode." if before.get("shadow") else f"{name} is not in shadow mode."
+
+
+def _for_each(
+    client: Client,
+    jobs: tuple[str, ...],
+    action: str,
+    told: Callable[[str, Mapping[str, Any]], str],
+    body: Any = None,
+    *,
+    delete: bool = False,
+) -> None:
     """Does the same to several jobs, one after the other. One that is refused does not stop the others; the command then fails.
 
-    `told` returns the sentence for the name of a job and the job as it was before.
+    `told` returns the sentence for the name of a job and the job as it was before. With `delete`, the action is ended instead of begun.
     """
     failed: Failed | None = None
     for name in jobs:
         try:
             row = find_job(client, name)
-            answer = client.post(f"{JOBS}/{id_of(row)}/{action}", "job", body)
+            path = f"{JOBS}/{id_of(row)}/{action}"
+            answer = client.delete(path, "job") if delete else client.post(path, "job", body)
         except Failed as refused:
             failed = failed or refused
             note(f"jobwright: {name}: {refused.message}")

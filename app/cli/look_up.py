@@ -64,6 +64,8 @@ def state_of(job: Mapping[str, Any]) -> str:
         return "broken"
     if job.get("paused"):
         return "paused"
+    if job.get("shadow") and not job.get("ended"):
+        return "shadow"
     return "ended" if job.get("ended") else "enabled"
 
 

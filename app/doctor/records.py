@@ -29,6 +29,7 @@ SHAPES = {
     "dynamic_jobs": jobs.JOB,
     "job_revisions": jobs.REVISION,
     "job_notes": jobs.NOTE,
+    "shadow_runs": jobs.SHADOW_RUN,
     "job_drafts": jobs.DRAFT,
     "template_moves": jobs.MOVE,
     "job_executions": executions.EXECUTION,

@@ -201,6 +201,7 @@ def _dispatcher(stores: Stores, services: Services) -> Dispatcher:
     return Dispatcher(
         jobs=stores.dispatch,
         queue=stores.queue,
+        shadows=stores.shadows,
         triggers=services.triggers,
         clock=services.clock,
         events=services.events,

@@ -75,6 +75,7 @@ def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tup
     followers = Followers(
         jobs=stores.dependencies,
         queue=stores.queue,
+        shadows=stores.shadows,
         gatherings=stores.gatherings,
         triggers=services.triggers,
         starts=stores.start_limits,

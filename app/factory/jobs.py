@@ -19,6 +19,7 @@ from app.jobs.parameters import JobParameters
 from app.jobs.pausing import Pausing
 from app.jobs.rules import Schedules
 from app.jobs.service import JobRegistry
+from app.jobs.shadowing import Shadowing
 from app.scheduling.dispatcher import PassedDueTimes
 from app.scheduling.forecast import Forecast
 
@@ -29,6 +30,7 @@ class Jobs:
 
     services: JobServices
     pausing: Pausing
+    shadowing: Shadowing
     dependencies: Dependencies
     moves: Moves
     drafts: Drafts
@@ -68,6 +70,9 @@ def build_jobs(ground: Ground, materials: Materials) -> Jobs:
     return Jobs(
         services=JobServices(registry=registry, directory=directory, parameters=parameters, gate=gate),
         pausing=Pausing(store=stores.jobs, gate=gate, schedules=schedules, audit=audit, events=ground.events, clock=clock),
+        shadowing=Shadowing(
+            store=stores.jobs, shadows=stores.shadows, gate=gate, schedules=schedules, audit=audit, events=ground.events, clock=clock
+        ),
         dependencies=dependencies,
         moves=Moves(store=stores.moves, jobs=stores.jobs, registry=registry, parameters=parameters, clock=clock),
         drafts=Drafts(stores.drafts, clock),

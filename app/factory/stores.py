@@ -34,6 +34,7 @@ from app.jobs.list_store import ListStore
 from app.jobs.move_store import MoveStore
 from app.jobs.note_store import NoteStore
 from app.jobs.registry_store import RegistryStore
+from app.jobs.shadow_store import ShadowStore
 from app.jobs.usage_store import UsageStore
 from app.jobtemplates.preset_store import PresetStore
 from app.jobtemplates.store import TemplateStore
@@ -79,6 +80,7 @@ class Stores:
     drafts: DraftStore
     moves: MoveStore
     notes: NoteStore
+    shadows: ShadowStore
     queue: QueueStore
     claims: ClaimStore
     deferrals: DeferralStore
@@ -139,6 +141,7 @@ class Stores:
             drafts=DraftStore(database),
             moves=MoveStore(database),
             notes=NoteStore(database),
+            shadows=ShadowStore(database),
             queue=QueueStore(database, owing, templates.needs_of),
             claims=ClaimStore(database, owing),
             deferrals=DeferralStore(database),

@@ -17,12 +17,13 @@ from app.clock import Clock
 from app.errors import Conflict, DuplicateName, NotFound
 from app.execution.runs import Runs
 from app.imports.store import ImportRecord, ImportState, ImportStore, import_id
-from app.jobs.model import Job, JobDefinition, to_plain
+from app.jobs.model import Job, JobDefinition, Shadow, to_plain
 from app.jobs.service import JobRegistry, requested_id
 from templates_lib.messages import say
 
 ORIGIN = "import"
 REASON = "imported, not switched on"
+REASON_SHADOW = "imported, beside the old scheduler"
 REASON_DISABLED = "imported, was disabled in the old scheduler"
 MOST = 10_000  # entries of one source that a list has
 TURN = timedelta(seconds=60)  # after this time, another account may complete an import that was interrupted
@@ -60,9 +61,20 @@ class Imports:
         entries = [self._imported(actor, record) for record in self._store.of_source(source, MOST)]
         return [imported for imported in entries if _sees(actor, imported)]
 
-    def create(self, actor: Actor, *, source: str, entry: str, plan: str, body: Mapping[str, Any], disabled: bool = False) -> Imported:
+    def create(
+        self,
+        actor: Actor,
+        *,
+        source: str,
+        entry: str,
+        plan: str,
+        body: Mapping[str, Any],
+        disabled: bool = False,
+        shadow: bool = False,
+    ) -> Imported:
         """Creates the paused job of an entry. An entry that was imported before is left as it is, also if its job was changed or deleted.
-        With `disabled`, the pause says that the old scheduler had disabled the entry.
+        With `disabled`, the pause says that the old scheduler had disabled the entry. With `shadow`, the job of any other entry is in
+        shadow mode and not paused.
 
         1. A record says which job will be made.
         2. The job is made, under an id that follows from the record.
@@ -84,7 +96,7 @@ class Imports:
                 record = self._begin(actor, key, source=source, entry=entry, plan=plan, name=str(body.get("name", "")))
         if (job := self._find(actor, record.job_id)) is None:
             record = self._own(actor, record)
-            job = self._make(actor, record, body, REASON_DISABLED if disabled else REASON)
+            job = self._make(actor, record, body, REASON_DISABLED if disabled else REASON, shadow=shadow and not disabled)
         self._store.complete(key, job_id=job.id, name=job.definition.name, digest=_digest(job.definition))
         done = self._store.get(key)
         if done is None:
@@ -145,14 +157,17 @@ class Imports:
             raise Conflict(say("{name} is importing this entry. Try again in a minute.", name=record.by))
         return mine
 
-    def _make(self, actor: Actor, record: ImportRecord, body: Mapping[str, Any], reason: str) -> Job:
+    def _make(self, actor: Actor, record: ImportRecord, body: Mapping[str, Any], reason: str, *, shadow: bool) -> Job:
         """Makes the job, under another name if its name is taken."""
         name, key = str(body.get("name", "")), _request_key(record.id, record.at)
+        pause = "" if shadow else reason
+        beginning = Shadow(reason=REASON_SHADOW, by=actor.name, at=self._now()) if shadow else None
         machine = record.source.split(":")[1] if record.source.count(":") > 1 else record.source
         others = [name, f"{name} ({machine})"[:LONGEST_NAME], *(f"{name} ({machine}) {number}"[:LONGEST_NAME] for number in (2, 3))]
         for place, other in enumerate(others):
+            named = {**body, "name": other}
             try:
-                return self._registry.create(actor, {**body, "name": other}, idempotency_key=key, origin=ORIGIN, pause=reason)[0]
+                return self._registry.create(actor, named, idempotency_key=key, origin=ORIGIN, pause=pause, shadow=beginning)[0]
             except DuplicateName:
                 if place == len(others) - 1:
                     raise

@@ -44,6 +44,7 @@ class JobFilter:
     template_type: str | None = _text(100)
     enabled: bool | None = _flag()
     paused: bool | None = _flag()
+    shadow: bool | None = _flag("Only jobs in shadow mode")
     broken: bool | None = _flag("Only jobs that cannot run: the schedule is invalid or the template is missing")
     ended: bool | None = _flag("Only jobs whose schedule has ended")
     last_status: str | None = _text(20, "Outcome of the last run, or `never`")  # a status, or NEVER
@@ -87,6 +88,8 @@ def matching(query: JobFilter, missing: Sequence[tuple[str, int]], now: datetime
         where["last_status"] = None if query.last_status == NEVER else query.last_status
     if query.paused is not None:
         where["paused"] = {"$ne": None} if query.paused else None
+    if query.shadow is not None:
+        where["shadow"] = {"$ne": None} if query.shadow else None
     if query.ids is not None:
         where["_id"] = {"$in": list(query.ids)}
     both: list[Document] = []

@@ -25,6 +25,7 @@ class Operation(StrEnum):
     UPDATE = "job.update"
     ENABLE = "job.enable"
     RESUME = "job.resume"
+    END_SHADOW = "job.end_shadow"
     DELETE = "job.delete"
     UNDELETE = "job.undelete"
     RUN = "job.run"

@@ -82,6 +82,7 @@ class ListStore:
             "next_run_at": {**ANY_DATE, "$gte": begin, "$lt": end},
             "retired": False,
             "paused": None,
+            "shadow": None,
             **in_groups(groups),
         }
         rows = self._jobs.find(where, max_time_ms=QUERY_TIME_MS).sort("next_run_at", 1).limit(limit)
@@ -98,6 +99,7 @@ class ListStore:
             "retired": False,
             "enabled": True,
             "paused": None,
+            "shadow": None,
             "schedule_error": None,
             "schedule.type": {"$nin": [each.type for each in TRIGGERS.values() if not each.is_timed]},
             **in_groups(groups),

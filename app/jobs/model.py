@@ -190,6 +190,19 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shadow:
+    """Since when and why a job is in shadow mode: its due times are planned, and each becomes a shadow run that runs nothing.
+
+    `held_by` names what alone may end it, such as a hand-over from another scheduler; "" where people may.
+    """
+
+    reason: str
+    by: str
+    at: datetime
+    held_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A definition in the registry, with what the registry and the dispatcher store about it."""
 
@@ -207,6 +220,7 @@ class Job:
     last_status: str | None = None  # the status of the run that began last among those that have ended
     schedule_error: str | None = None
     paused: Pause | None = None
+    shadow: Shadow | None = None
     request_digest: str | None = None
     registered: Registered | None = None  # of a job that a service registers; `definition` is then what applies
     code_version: int | None = None  # version of the template's code that the parameters are for; None: the one in `template_version`
@@ -318,6 +332,7 @@ def job_from(row: Document) -> Job:
         known["schedule_error"] = f"{UNREADABLE}{damaged}"
         known["damaged"] = damaged_fields(damaged)
     known["paused"] = _pause_from(row["paused"]) if row.get("paused") else None
+    known["shadow"] = Shadow(**row["shadow"]) if row.get("shadow") else None
     known["registered"] = registered_from(row["registered"]) if row.get("registered") else None
     return Job(id=row["_id"], definition=definition_from(row), **known)  # type: ignore[arg-type]  # the store wrote each of them
 

@@ -16,7 +16,7 @@ from app.config import Settings
 from app.errors import FieldError, ValidationFailed
 from app.jobs.lists import repeated
 from app.jobs.model import JobDefinition, definition_from
-from app.jobs.schema import JobDefinitionSchema, PauseSchema, flatten_messages
+from app.jobs.schema import JobDefinitionSchema, PauseSchema, ShadowSchema, flatten_messages
 from app.jobs.spellings import as_written, usual
 from app.triggers import ManualTrigger
 from app.validation import SchemaValidator
@@ -114,6 +114,18 @@ def load_pause(body: Any, now: datetime) -> tuple[str, datetime | None]:
     return reason, until
 
 
+def load_shadow(body: Any) -> str:
+    """Returns the reason in the body of a request for shadow mode. Raises ValidationFailed."""
+    errors, schema = _shadow_validator().errors(body), ShadowSchema(partial=True)
+    try:
+        loaded = schema.load(sound(body, errors))
+    except ValidationError as error:
+        errors = beside(errors, flatten_messages(error.messages))
+    if errors:
+        raise ValidationFailed(errors)
+    return str(loaded.get("reason", "")).strip()
+
+
 def json_schema(schema: Schema) -> dict[str, Any]:
     """Returns a marshmallow schema as JSON Schema. Bodies are validated by that, so that forms and REST report errors in the same
     words."""
@@ -136,6 +148,11 @@ def _definition_validator() -> SchemaValidator:
 @cache
 def _pause_validator() -> SchemaValidator:
     return body_validator(PauseSchema())
+
+
+@cache
+def _shadow_validator() -> SchemaValidator:
+    return body_validator(ShadowSchema())
 
 
 def _without_formats(schema: Any) -> Any:

@@ -9,6 +9,8 @@ from app.jobs.model import Pause
 from app.jobs.rules import OutboxEntry
 from app.triggers import Trigger
 
+WOULD_RUN = "run"  # the outcome of a shadow run at whose due time the job would have run
+
 
 @dataclass(frozen=True, slots=True)
 class JobRef:
@@ -81,3 +83,22 @@ class Outbox:
     job_id: str
     claim: str
     entries: list[OutboxEntry]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowRun:
+    """A due time of a job in shadow mode, or `count` of them from `due_at` to `last_due_at` that share a record.
+
+    `outcome` is `run` where the job would have run, else the status that the record of a real run would have (`missed`, `skipped`), with
+    its `reason`. `at` is when it was planned.
+    """
+
+    id: str
+    job_id: str
+    outcome: str
+    reason: str | None
+    due_at: datetime
+    last_due_at: datetime
+    count: int
+    triggered_by: str
+    at: datetime

@@ -56,6 +56,10 @@ class PassedDueTimes(Protocol):
         """Returns the records of the due times that a pause let pass, and the first due time after `now`."""
         ...
 
+    def on_shadow_end(self, job: Job, *, now: datetime) -> tuple[list[OutboxEntry], datetime | None]:
+        """Returns the records of the due times that passed in shadow mode unplanned, and the first due time after `now`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Schedules:

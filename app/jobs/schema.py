@@ -231,6 +231,14 @@ class PauseSchema(_Strict):
     )
 
 
+class ShadowSchema(_Strict):
+    """The body of a request for shadow mode."""
+
+    reason = NameField(
+        load_default="", validate=Length(max=500), metadata={"description": "Shown on the job's page while it is in shadow mode."}
+    )
+
+
 def flatten_messages(messages: Any, path: tuple[Any, ...] = ()) -> Iterator[FieldError]:
     """Yields one FieldError for each of marshmallow's nested messages."""
     if isinstance(messages, Mapping):

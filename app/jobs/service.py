@@ -25,7 +25,7 @@ from app.jobs.definitions import Definitions
 from app.jobs.dependencies import Dependencies
 from app.jobs.gate import ApprovalGate, Operation
 from app.jobs.layers import definition_of, refuse_locked, relayered, with_locked_of
-from app.jobs.model import DEFINITION_FIELDS, Cause, Job, JobDefinition, Pause, job_document, job_from, to_plain
+from app.jobs.model import DEFINITION_FIELDS, Cause, Job, JobDefinition, Pause, Shadow, job_document, job_from, to_plain
 from app.jobs.parameters import JobParameters
 from app.jobs.registry_store import RegistryStore, SameRequest
 from app.jobs.revisions import Revision, change, difference
@@ -160,10 +160,18 @@ class JobRegistry:
     # -- changing -------------------------------------------------------------------------------------------------
 
     def create(
-        self, actor: Actor, body: Any, *, idempotency_key: str | None = None, origin: str | None = None, pause: str = ""
+        self,
+        actor: Actor,
+        body: Any,
+        *,
+        idempotency_key: str | None = None,
+        origin: str | None = None,
+        pause: str = "",
+        shadow: Shadow | None = None,
     ) -> tuple[Job, bool]:
         """Makes a job from `body` (requirement 002). Returns it with True, or with False if an earlier request with the same
-        `idempotency_key` has made it. With `pause`, a reason, a job with due times is paused from the beginning.
+        `idempotency_key` has made it. With `pause`, a reason, a job with due times is paused from the beginning; with `shadow` it is in
+        shadow mode.
 
         Raises ValidationFailed with every field that is wrong; DuplicateName; LimitReached; Forbidden; ApprovalNeeded; Conflict if
         `idempotency_key` was used for another body.
@@ -171,7 +179,7 @@ class JobRegistry:
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest() if idempotency_key else None
         job_id = requested_id(actor.id, idempotency_key) if idempotency_key else str(uuid.uuid4())
         job = replace(self.draft(actor, body, job_id=job_id), request_digest=digest)
-        job = replace(job, origin=origin or job.origin)
+        job = replace(job, origin=origin or job.origin, shadow=shadow)
         if pause and job.next_run_at is not None:
             paused = Pause(reason=pause, by=actor.name, at=job.created_at, since_due=job.next_run_at)
             job = replace(job, paused=paused, next_run_at=None)

@@ -51,6 +51,12 @@ PAUSE = Object(
         "until": Instant(optional=True, nullable=True),
     },
 )
+SHADOW = Object(
+    closed=True,
+    optional=True,
+    nullable=True,
+    members={**texts("reason", "by"), "at": Instant(), "held_by": Text(optional=True)},
+)
 DEPENDENCY = Object(
     members={"job": Text(), "when": one_of([item.value for item in DependsOn], DependsOn.SUCCESS.value, optional=True)},
 )
@@ -131,6 +137,7 @@ JOB = Object(
         **instants("next_run_at", "last_run_at", optional=True, nullable=True),
         **texts("last_status", "schedule_error", "request_digest", optional=True, nullable=True),
         "paused": PAUSE,
+        "shadow": SHADOW,
         "registered": REGISTERED,
         "retired": Flag(optional=True),
         "was_enabled": Flag(optional=True),
@@ -149,6 +156,15 @@ JOB = Object(
 REVISION = Object(members={"job_id": Text(), "version": Number(default=1), "definition": JOB})
 SEALED_FIELDS = (SealedFields("dynamic_jobs", ("parameters", "registered")), SealedFields("job_revisions", ("definition",)))
 NOTE = Object(members={**texts("job_id", "text", "by", "by_id"), "at": Instant()})
+SHADOW_RUN = Object(
+    members={
+        **texts("job_id", "outcome"),
+        "reason": Text(optional=True, nullable=True),
+        **instants("due_at", "last_due_at", "at"),
+        "count": Number(default=1, least=1),
+        "triggered_by": Text(optional=True, default="schedule"),
+    }
+)
 DRAFT = Object(members={"_id": Anything(), "pairs": Listed(of=Listed(of=Text())), "at": Instant()})
 MOVE = Object(
     members={

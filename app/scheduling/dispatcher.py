@@ -13,6 +13,7 @@ from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Cause, Job, Overlap, Pause
 from app.jobs.records import Advance, Outbox
 from app.jobs.rules import OutboxEntry, ScheduleStop
+from app.jobs.shadow_store import ShadowStore
 from app.mongo import is_permanent
 from app.outbox.event_store import Events
 from app.outbox.events import JobBroken
@@ -21,6 +22,7 @@ from app.queue.model import Reason, Status
 from app.queue.start_limits import StartLimits
 from app.queue.store import QueueStore
 from app.scheduling.plan import DuePlan, Span, plan_due, plan_end, plan_pause, spread
+from app.scheduling.shadows import Planned, entries_of
 from app.scheduling.triggers import Triggers
 from app.ticks import each
 
@@ -52,6 +54,7 @@ class Dispatcher:
         *,
         jobs: DispatchStore,
         queue: QueueStore,
+        shadows: ShadowStore,
         triggers: Triggers,
         clock: Clock,
         events: Events,
@@ -61,6 +64,7 @@ class Dispatcher:
     ) -> None:
         self._jobs, self._queue, self._triggers, self._clock, self._events = jobs, queue, triggers, clock, events
         self._starts, self._maintenance, self._rests = starts, maintenance, rests
+        self._planned = Planned(queue, shadows)
         self._settled: list[tuple[str, str]] = []
         self.next_due_at: datetime | None = None  # when the next job is due that was not due yet when the last tick looked
 
@@ -89,7 +93,7 @@ class Dispatcher:
         return missing
 
     def _recover(self, outbox: Outbox) -> int:
-        written = self._queue.add_planned(outbox.entries)
+        written = self._planned.write(outbox.entries)
         self._jobs.settle(outbox.job_id, outbox.claim)
         return written
 
@@ -107,12 +111,13 @@ class Dispatcher:
         mine = self._advance(steps, {job.id: job for job in due}, claim=claim, at=now, settled=settled)
         self._settled = [(job_id, claim) for job_id in mine]
         won = [step for step in steps if step.job_id in mine]
-        replaced = {job.id: job for job in due if job.id in mine and job.definition.overlap is Overlap.REPLACE and busy.get(job.id)}
+        replaces = [job for job in due if job.definition.overlap is Overlap.REPLACE and job.shadow is None]
+        replaced = {job.id: job for job in replaces if job.id in mine and busy.get(job.id)}
         if replaced:
             # What may not start now takes no place of what runs.
             limited = self._starts.used_up({job_id: job.definition.run_limit for job_id, job in replaced.items()}, now)
             self._queue.replace_running([job_id for job_id in replaced if job_id not in limited], now=now)
-        written = self._queue.add_planned([entry for step in won for entry in step.entries])
+        written = self._planned.write([entry for step in won for entry in step.entries])
         if won:
             log.debug("dispatch.planned", jobs=len(won), executions=written)
         return len(won), written
@@ -170,7 +175,7 @@ class Dispatcher:
             log.exception("dispatch.broken_schedule", job=job.id)
             self._mark_broken(job, f"{type(error).__name__}: {error}"[:500])
             return None
-        entries = _entries([*executions, *_executions(job, plan, now, busy)])
+        entries = entries_of(job, [*executions, *_executions(job, plan, now, busy)])
         return Advance(job.id, job.version, seen, plan.next_run_at, entries, ends_pause=job.paused is not None, pause=pause)
 
     def _mark_broken(self, job: Job, reason: str) -> None:
@@ -192,8 +197,8 @@ def _executions(job: Job, plan: DuePlan, now: datetime, busy: int) -> list[Execu
         # Runs that are caught up wait for each other: that is what the misfire policy asks for.
         policy = Overlap.QUEUE if due in plan.late and overlap is Overlap.SKIP else overlap
         run = Execution.due(job, now, at=due, overlap=policy, available_at=due + offset)
-        # One that starts later is judged by what runs then: at its claim.
-        skipped = policy is Overlap.SKIP and busy >= most and not offset
+        # One that starts later is judged by what runs then: at its claim. In shadow mode nobody knows how long a run would have taken.
+        skipped = policy is Overlap.SKIP and busy >= most and not offset and job.shadow is None
         executions.append(run.ended(Status.SKIPPED, Reason.OVERLAP, now) if skipped else run)
         busy += not skipped
     return executions
@@ -233,20 +238,25 @@ class PassedDueTimes:
         until = job.paused.until if job.paused else None
         records, due = _after_pause(job, min(until or now + INSTANT, now + INSTANT), now)
         if due is None or due > now:
-            return _entries(records)
+            return entries_of(job, records)
         late, in_time = plan_end(definition.schedule.trigger, due, now, misfire=definition.misfire)
         if late is not None:
             records.append(_summary(job, late, now, Status.MISSED, Reason.MISFIRE))
         if in_time is not None:
             records.append(_summary(job, in_time, now, Status.SKIPPED, _STOPS[stop]))
-        return _entries(records)
+        return entries_of(job, records)
 
     def on_resume(self, job: Job, *, now: datetime) -> tuple[list[OutboxEntry], datetime | None]:
         """Returns the record of the due times that passed during a pause that ends now, and the first due time after now."""
         records, due = _after_pause(job, now + INSTANT, now)
-        return _entries(records), due
+        return entries_of(job, records), due
 
-
-def _entries(executions: Sequence[Execution]) -> list[OutboxEntry]:
-    """Executions as a job's outbox keeps them."""
-    return [OutboxEntry(execution.as_document()) for execution in executions]
+    def on_shadow_end(self, job: Job, *, now: datetime) -> tuple[list[OutboxEntry], datetime | None]:
+        """Returns the record of the due times that passed in shadow mode and that no dispatcher has planned, and the first due time after
+        now. A pause of the job goes on."""
+        due = job.next_run_at
+        if due is None or job.paused is not None or due > now:
+            return [], due
+        span, following = plan_end(job.definition.schedule.trigger, due, now, misfire=job.definition.misfire)
+        records = [_summary(job, part, now, Status.MISSED, Reason.MISFIRE) for part in (span, following) if part is not None]
+        return entries_of(job, records), job.definition.schedule.trigger.anchored(due).next_after(now)

@@ -13,6 +13,7 @@ from app.events import get_logger
 from app.jobs.dependencies import counts
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.model import Job, Overlap
+from app.jobs.shadow_store import ShadowStore
 from app.queue.execution import Execution
 from app.queue.model import RAN, Reason, Status
 from app.queue.owing import End, EndHandler
@@ -20,6 +21,7 @@ from app.queue.start_limits import StartLimits
 from app.queue.store import QueueStore
 from app.scheduling.gathering_store import Gathering, GatheringStore
 from app.scheduling.hindrance import hindrance
+from app.scheduling.shadows import shadow_run
 from app.scheduling.triggers import Triggers
 from app.signals import Signal
 from app.ticks import each
@@ -56,6 +58,7 @@ class Followers(EndHandler):
         *,
         jobs: DependencyStore,
         queue: QueueStore,
+        shadows: ShadowStore,
         gatherings: GatheringStore,
         triggers: Triggers,
         starts: StartLimits,
@@ -64,7 +67,7 @@ class Followers(EndHandler):
         rests: Callable[[str], bool],
         traces: Traces = OFF,
     ) -> None:
-        self._jobs, self._queue, self._gatherings = jobs, queue, gatherings
+        self._jobs, self._queue, self._shadows, self._gatherings = jobs, queue, shadows, gatherings
         self._triggers, self._starts, self._clock, self._queued, self._rests = triggers, starts, clock, queued, rests
         self._traces = traces
 
@@ -123,7 +126,11 @@ class Followers(EndHandler):
         run_id = str(uuid.uuid5(_RUN_SPACE, "\0".join((job.id, *caused_by))))
         run = Execution.following(job, now, caused_by=caused_by, line=line, execution_id=run_id)
         run = run.asked_by(correlation_id=ended.correlation, traceparent=self._traces.execution(ended.id, ended.traceparent))
-        if not self._queue.add_one(run if reason is None else run.ended(Status.SKIPPED, reason, now)):
+        record = run if reason is None else run.ended(Status.SKIPPED, reason, now)
+        if job.shadow is not None:
+            self._shadows.add([shadow_run(record)])
+            return 0
+        if not self._queue.add_one(record):
             return 0
         replaces = reason is None and job.definition.overlap is Overlap.REPLACE
         if replaces and not self._starts.used_up({job.id: job.definition.run_limit}, now):

@@ -12,6 +12,7 @@ from app.clock import ManualClock
 from app.factory import Store
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Job
+from app.jobs.shadow_store import ShadowStore
 from app.jobtemplates.store import TemplateStore
 from app.queue.store import QueueStore
 from app.scheduling.dispatcher import Dispatcher
@@ -24,6 +25,7 @@ def dispatcher(store: Store, services: Services, clock: ManualClock) -> Dispatch
     return Dispatcher(
         jobs=DispatchStore(store.database),
         queue=QueueStore(store.database, OWING, TemplateStore(store.database).needs_of),
+        shadows=ShadowStore(store.database),
         triggers=services.triggers,
         clock=clock,
         events=services.events,

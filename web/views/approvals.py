@@ -21,6 +21,7 @@ WORDS = {
     "job.update": say("Change {name}"),
     "job.enable": say("Enable {name}"),
     "job.resume": say("Resume {name}"),
+    "job.end_shadow": say("End the shadow mode of {name}"),
     "job.delete": say("Delete {name}"),
     "job.undelete": say("Restore {name}"),
     "job.run": say("Run {name}"),

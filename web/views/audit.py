@@ -34,6 +34,8 @@ ACTIONS: dict[str, dict[str, str]] = {
         "job.disable": say("Disable job"),
         "job.pause": say("Pause job"),
         "job.resume": say("Resume job"),
+        "job.begin_shadow": say("Begin shadow mode of job"),
+        "job.end_shadow": say("End shadow mode of job"),
         "job.run": say("Run job"),
         "job.dry_run": say("Dry run"),
         "job.backfill": say("Backfill job"),

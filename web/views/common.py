@@ -63,6 +63,7 @@ def job_filter(query: str | None = None) -> JobFilter:
         template_type=args.get("template") or None,
         enabled={"on": True, "off": False}.get(state),
         paused=True if state == "paused" else None,
+        shadow=True if state == "shadow" else None,
         broken=True if state == "broken" else None,
         ended=True if state == "ended" else None,
         last_status=last if last == NEVER or last in list(Status) else None,

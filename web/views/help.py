@@ -47,6 +47,7 @@ TITLES = (
     say("Replace the key of an installation"),
     say("Run jobs on Celery workers"),
     say("Secure an installation"),
+    say("See what a job would run"),
     say("Send traces to OpenTelemetry"),
     say("Service protocol"),
     say("Settings"),

@@ -32,12 +32,20 @@ SORT_WORDS = (
     ("-updated_at", say("Last changed")),
     ("-created_at", say("Newest")),
 )
-STATES = (("on", say("Enabled")), ("off", say("Disabled")), ("paused", say("Paused")), ("broken", say("Broken")), ("ended", say("Ended")))
+STATES = (
+    ("on", say("Enabled")),
+    ("off", say("Disabled")),
+    ("paused", say("Paused")),
+    ("shadow", say("Shadow mode")),
+    ("broken", say("Broken")),
+    ("ended", say("Ended")),
+)
 # Lists that everybody looks for.
 GOOD_NEWS = {
     "last=failed": say("Nothing is failing"),
     "state=broken": say("No job is broken"),
     "state=paused": say("No job is paused"),
+    "state=shadow": say("No job is in shadow mode"),
 }
 USUAL = ((say("Failing"), "last=failed"), (say("Paused"), "state=paused"), (say("Broken"), "state=broken"))
 

@@ -32,9 +32,10 @@ def _errors_of_import(_body: Any, _errors: Sequence[FieldError]) -> Sequence[Fie
 @blueprint.body(ImportBody, further_errors=_errors_of_import)
 @blueprint.response(200, ImportEnvelope)
 def create_import(body: dict[str, Any]) -> dict[str, Any]:
-    """Create the paused job of an entry; an entry that was imported before is left as it is"""
+    """Create the job of an entry, paused or in shadow mode; an entry that was imported before is left as it is"""
+    options = {name: body.get(name, False) for name in ("disabled", "shadow")}
     imported = services().imports.create(
-        actor(), source=body["source"], entry=body["entry"], plan=body["plan"], body=body["job"], disabled=body.get("disabled", False)
+        actor(), source=body["source"], entry=body["entry"], plan=body["plan"], body=body["job"], **options
     )
     return {"import": import_json(imported)}
 

@@ -26,6 +26,7 @@ class ImportBody(RequestSchema):
     plan = ma.String(required=True, validate=Length(min=1, max=100), metadata={"description": "The hash of the plan"})
     job = ma.Dict(keys=ma.String(), required=True, metadata={"description": "The job, as for creating one"})
     disabled = ma.Boolean(metadata={"description": "Whether the old scheduler had disabled the entry"})
+    shadow = ma.Boolean(metadata={"description": "Whether the job begins in shadow mode and not paused"})
 
 
 class ImportOut(RecordOut):
@@ -36,6 +37,7 @@ class ImportOut(RecordOut):
     name = ma.String(required=True)
     standing = ma.String(required=True, metadata={"description": "making, as imported, changed or deleted"})
     paused = ma.Boolean(required=True, metadata={"description": "Whether the job is paused"})
+    shadow = ma.Boolean(required=True, metadata={"description": "Whether the job is in shadow mode"})
     schedule = ma.String(required=True, metadata={"description": "The cron expression of the job now, or its type of schedule"})
     by = ma.String(required=True)
     at = ma.String(required=True, metadata=INSTANT)
@@ -62,6 +64,7 @@ def import_json(imported: Imported) -> dict[str, Any]:
             "name": job.definition.name if job else record.name,
             "standing": imported.standing.value,
             "paused": job is not None and job.paused is not None,
+            "shadow": job is not None and job.shadow is not None,
             "schedule": (trigger.notation or trigger.type) if trigger else "",
             "created": imported.created,
         }

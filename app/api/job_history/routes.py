@@ -18,11 +18,14 @@ from app.api.job_history.schemas import (
     NoteList,
     RevisionList,
     RevisionQuery,
+    ShadowQuery,
+    ShadowRunList,
     StatsOut,
     bulk_json,
     link_json,
     note_json,
     revision_json,
+    shadow_run_json,
 )
 from app.api.jobs.answers import created_job, job_answer
 from app.api.jobs.schemas import JobEnvelope
@@ -71,6 +74,15 @@ def list_job_dependencies(job_id: str) -> dict[str, Any]:
         "depends_on": [{**link_json(link), "execution": waiting.get(link.job_id)} for link in dependencies.upstream(actor(), job)],
         "dependants": [link_json(link) for link in dependencies.dependants(actor(), job_id)],
     }
+
+
+@blueprint.get("/<job_id>/shadow-runs")
+@blueprint.arguments(ShadowQuery, location="query")
+@blueprint.response(200, ShadowRunList)
+def list_shadow_runs(query: dict[str, Any], job_id: str) -> dict[str, Any]:
+    """List what a job in shadow mode would have run, newest first"""
+    page = services().shadowing.runs(actor(), job_id, limit=query["limit"])
+    return {"shadow_runs": [shadow_run_json(run) for run in page.runs], "would_have_run": page.would_have_run}
 
 
 @blueprint.get("/<job_id>/notes")

@@ -13,7 +13,9 @@ from app.bulk.service import BulkReport
 from app.jobs.dependencies import Link
 from app.jobs.model import DependsOn
 from app.jobs.notes import LONGEST, Note
+from app.jobs.records import ShadowRun
 from app.jobs.revisions import Revision
+from app.jobs.shadowing import MOST_LISTED
 
 CLONE_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -82,6 +84,34 @@ class DependenciesOut(AnswerSchema):
 
 def link_json(link: Link) -> dict[str, Any]:
     return {"job": link.job_id, "when": link.when, "name": link.name, "last_status": link.last_status}
+
+
+class ShadowQuery(RequestSchema):
+    limit = ma.Integer(load_default=100, validate=Range(min=1, max=MOST_LISTED))
+
+
+class ShadowRunOut(RecordOut):
+    outcome = ma.String(
+        required=True, metadata={"description": "run: the job would have run. missed, skipped: it would not, for the reason"}
+    )
+    reason = ma.String(required=True, allow_none=True)
+    due_at = ma.String(required=True, metadata=INSTANT)
+    last_due_at = ma.String(required=True, metadata={"description": "The last of the due times that it stands for", **INSTANT})
+    count = ma.Integer(required=True, metadata={"description": "How many due times it stands for"})
+    triggered_by = ma.String(required=True, metadata={"description": "schedule or dependency"})
+    at = ma.String(required=True, metadata={"description": "When it was recorded", **INSTANT})
+
+
+class ShadowRunList(AnswerSchema):
+    shadow_runs = ma.List(ma.Nested(ShadowRunOut), required=True)
+    would_have_run = ma.Integer(required=True, metadata={"description": "How many runs there would have been since shadow mode began"})
+
+
+def shadow_run_json(run: ShadowRun) -> dict[str, Any]:
+    """Returns a shadow run as an answer."""
+    names = ("outcome", "reason", "due_at", "last_due_at", "count", "triggered_by", "at")
+    answer: dict[str, Any] = jsonable({"id": run.id, "_id": run.id, **{name: getattr(run, name) for name in names}})
+    return answer
 
 
 class NoteOut(RecordOut):

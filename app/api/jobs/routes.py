@@ -22,7 +22,7 @@ from app.errors import FieldError
 from app.execution.filters import ExecutionFilter
 from app.jobs.filters import JobFilter
 from app.jobs.model import to_plain
-from app.jobs.schema import JobDefinitionSchema, PauseSchema
+from app.jobs.schema import JobDefinitionSchema, PauseSchema, ShadowSchema
 from app.scheduling.backfill import BODY_SCHEMA as BACKFILL_BODY_SCHEMA
 from app.validation.together import sound
 
@@ -132,6 +132,24 @@ def pause_job(job_id: str, body: Any, version: int | None) -> Versioned:
 def resume_job(job_id: str, version: int | None) -> Versioned:
     """Resume a paused job; runs that the pause skipped are not made up for"""
     return job_answer(services().pausing.resume(actor(), job_id, version=version), "Job resumed")
+
+
+@blueprint.post("/<job_id>/shadow")
+@blueprint.body(ShadowSchema, validate=False)
+@blueprint.response(200, JobEnvelope)
+@blueprint.etag(if_match=True)
+def begin_shadow(job_id: str, body: Any, version: int | None) -> Versioned:
+    """Put a job in shadow mode: its due times are recorded as shadow runs, and nothing runs"""
+    return job_answer(services().shadowing.begin(actor(), job_id, body, version=version), "Shadow mode on")
+
+
+@blueprint.delete("/<job_id>/shadow")
+@blueprint.response(200, JobEnvelope)
+@blueprint.alt_response(202, schema=ApprovalEnvelope, description="The request waits for approval; nothing has changed")
+@blueprint.etag(if_match=True)
+def end_shadow(job_id: str, version: int | None) -> Versioned:
+    """End the shadow mode of a job: it runs from its next due time on"""
+    return job_answer(services().shadowing.end(actor(), job_id, version=version), "Shadow mode off")
 
 
 @blueprint.put("/<job_id>/overrides")

@@ -68,6 +68,13 @@ class PauseOut(AnswerSchema):
     at = ma.String(required=True, metadata=INSTANT)
 
 
+class ShadowOut(AnswerSchema):
+    reason = ma.String(required=True)
+    by = ma.String(required=True)
+    at = ma.String(required=True, metadata=INSTANT)
+    held_by = ma.String(required=True, metadata={"description": "What alone may end it, such as `migration`; empty where people may"})
+
+
 class OverrideOut(AnswerSchema):
     field = ma.String(required=True, metadata={"description": "JSON Pointer of a field of the job, such as `/schedule/expression`"})
     value = ma.Raw(allow_none=True, metadata={"description": "What applies"})
@@ -118,6 +125,7 @@ class JobOut(JobDefinitionSchema):
     schedule_error = ma.String(allow_none=True)
     ended = ma.Boolean(metadata={"description": "Its schedule has no due time any more"})
     paused = ma.Nested(PauseOut, allow_none=True)
+    shadow = ma.Nested(ShadowOut, allow_none=True, metadata={"description": "Set while its due times are recorded and nothing runs"})
     registered = ma.Nested(RegisteredOut, metadata={"description": "Only of a job that a service registers"})
     version = ma.Integer(required=True)
 

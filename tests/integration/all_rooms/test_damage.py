@@ -489,6 +489,7 @@ COLLECTIONS = [
     "template_presets",
     "job_drafts",
     "job_notes",
+    "shadow_runs",
     "inbound_addresses",
     "inbound_deliveries",
     "template_moves",

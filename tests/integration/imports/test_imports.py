@@ -48,6 +48,19 @@ def test_an_entry_is_imported_once_and_its_job_is_paused(services: Services, sup
     assert {"import.create", "job.create"} <= {event["action"] for event in services.audit.history(AuditFilter())}
 
 
+def test_an_entry_can_be_imported_in_shadow_mode(services: Services, super_admin: Actor) -> None:
+    made = services.imports.create(super_admin, source=SOURCE, entry="s", plan="hash", body=BODY, shadow=True)
+    assert made.job is not None
+    assert (made.job.paused, made.job.shadow is not None) == (None, True)
+    assert made.job.next_run_at is not None
+    off = services.imports.create(super_admin, source=SOURCE, entry="o", plan="hash", body=BODY, shadow=True, disabled=True)
+    assert off.job is not None
+    assert (off.job.paused is not None, off.job.shadow) == (True, None)
+    (kept,) = [one for one in services.imports.of_source(super_admin, SOURCE) if one.record.entry == "s"]
+    services.shadowing.end(super_admin, made.job.id)
+    assert kept.standing is Standing.AS_IMPORTED
+
+
 def test_a_job_without_due_times_is_not_paused(services: Services, super_admin: Actor) -> None:
     job = imported(services, super_admin, schedule={"type": "manual"}).job
     assert job is not None
@@ -78,7 +91,7 @@ def test_another_account_completes_an_interrupted_import_after_a_minute(
     services: Services, super_admin: Actor, admin: Actor, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(services.imports, "_make", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(services.imports, "_make", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             imported(services, super_admin)
     with pytest.raises(Conflict, match="is importing this entry"):

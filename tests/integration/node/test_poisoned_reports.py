@@ -27,6 +27,7 @@ from app.factory import Store, build_node, launch_executor
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Job
+from app.jobs.shadow_store import ShadowStore
 from app.node import recorder as recording
 from app.node.recorder import Recorder
 from app.notification.base import Notifier
@@ -362,6 +363,7 @@ def test_a_job_that_cannot_be_judged_or_followed_holds_up_no_other(house: House)
     followers = Followers(
         jobs=DependencyStore(house.database),
         queue=house.executions.queue,
+        shadows=ShadowStore(house.database),
         gatherings=GatheringStore(house.database),
         triggers=house.services.triggers,
         starts=house.executions.limits,

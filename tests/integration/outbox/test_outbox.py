@@ -13,6 +13,7 @@ from app.clock import ManualClock
 from app.factory import Store
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.model import Job
+from app.jobs.shadow_store import ShadowStore
 from app.node.carrying import Carrying
 from app.node.ticks import Ticks
 from app.outbox.carrier import LOOK_SECONDS, Carrier
@@ -144,6 +145,7 @@ def test_a_job_that_cannot_be_started_after_another_is_tried_again_and_given_up_
     handler = Followers(
         jobs=DependencyStore(store.database),
         queue=queue,
+        shadows=ShadowStore(store.database),
         gatherings=GatheringStore(store.database),
         triggers=services.triggers,
         starts=Queue(store.database).limits,

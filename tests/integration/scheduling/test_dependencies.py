@@ -23,6 +23,7 @@ from app.factory import Store
 from app.jobs.dependency_store import DependencyStore
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import DependsOn, Job
+from app.jobs.shadow_store import ShadowStore
 from app.mongo import Document
 from app.outbox.carrier import Carrier
 from app.queue.execution import Execution
@@ -69,6 +70,7 @@ class Chain:
         followers = Followers(
             jobs=DependencyStore(database),
             queue=QueueStore(database, OWING),
+            shadows=ShadowStore(database),
             gatherings=GatheringStore(database),
             triggers=self.services.triggers,
             starts=Queue(database).limits,
@@ -281,6 +283,7 @@ def test_the_dispatcher_ends_the_pause_of_a_job_that_is_never_due(chain: Chain) 
     dispatcher = Dispatcher(
         jobs=chain.jobs,
         queue=chain.executions.queue,
+        shadows=ShadowStore(chain.database),
         triggers=chain.services.triggers,
         clock=chain.clock,
         events=chain.services.events,

@@ -102,6 +102,22 @@ def resume(job_id: str) -> Any:
     return redirect(url_for(".show", job_id=job_id))
 
 
+@blueprint.post("/<job_id>/shadow")
+def begin_shadow(job_id: str) -> Any:
+    """Puts the job in shadow mode."""
+    job = services().shadowing.begin(actor(), job_id, {})
+    tell(say("Job {name} is in shadow mode", name=job.definition.name), undo=url_for(".end_shadow", job_id=job_id))
+    return redirect(url_for(".show", job_id=job_id))
+
+
+@blueprint.post("/<job_id>/shadow/end")
+def end_shadow(job_id: str) -> Any:
+    """Ends the shadow mode of the job."""
+    job = services().shadowing.end(actor(), job_id)
+    tell(say("Shadow mode of job {name} ended", name=job.definition.name))
+    return redirect(url_for(".show", job_id=job_id))
+
+
 @blueprint.post("/<job_id>/revisions/<int:number>/restore")
 def restore(job_id: str, number: int) -> Any:
     """Makes the job what it was in an earlier version. The versions in between stay in the list of versions."""

@@ -15,6 +15,7 @@ from app.jobs.model import Job
 from app.jobs.notes import Note
 from app.jobs.registered import drift, value_at
 from app.jobs.revisions import Revision
+from app.jobs.shadowing import ShadowPage
 from app.labels import union
 from app.mongo import Document
 from app.paging import Page
@@ -31,6 +32,7 @@ from web.views.upcoming import upcoming
 HISTORY = 15  # executions, and versions, on one page
 CHARTED = 60  # executions in the chart of durations
 SHOWN_REVISIONS = 3
+SHOWN_SHADOWS = 10  # shadow runs
 SHOWN_EVENTS = 10  # audit events
 
 
@@ -41,7 +43,8 @@ class JobPageModel:
     job: the job itself. row: what the list of jobs shows of it. newer: the current version of its template if the job has an older one.
     page: its latest executions. past: the chart of their durations. due: its next runs {utc, local, note}; empty if nothing starts it.
     spread: the seconds after each due time at which it starts. needs: the connections that its parameters name. notes: what people wrote
-    about it. parameters: their values without secrets. upstream and dependants: the jobs that it runs after, and those that run after it.
+    about it. parameters: their values without secrets. shadow: its last shadow runs.
+    upstream and dependants: the jobs that it runs after, and those that run after it.
     gathered: the ids of the executions that a run of it waits with, by the id of their job. backfill: how many runs of a backfill wait.
     limit_free_at: when its own limit of runs allows the next one; None if it allows one now.
     labels: those that a node must have to run it; placed: whether some node has them.
@@ -60,6 +63,7 @@ class JobPageModel:
     needs: Sequence[Need]
     notes: Sequence[Note]
     parameters: Mapping[str, Any]
+    shadow: ShadowPage
     upstream: Sequence[Link]
     dependants: Sequence[Link]
     gathered: Mapping[str, str]
@@ -99,6 +103,7 @@ def load_job_page(services: Services, actor: Actor, job_id: str, *, page: int = 
         needs=services.parameters.needs(job),
         notes=services.notes.of(actor, job_id),
         parameters=services.parameters.shown(job),
+        shadow=services.shadowing.runs(actor, job_id, limit=SHOWN_SHADOWS),
         upstream=services.dependencies.upstream(actor, job),
         dependants=services.dependencies.dependants(actor, job_id),
         gathered=services.gathered(job_id),

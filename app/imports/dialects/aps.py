@@ -181,7 +181,9 @@ def _first(year: int, month: int) -> datetime:
 
 def _wall(time: datetime, **values: int) -> datetime:
     """Returns a time with other values, by the wall clock; the smaller values begin."""
-    return time.replace(**{"hour": 0, "minute": 0, "second": 0, **values})
+    begin = {"year": time.year, "month": time.month, "day": time.day, "hour": 0}
+    whole = {**begin, **values}
+    return datetime(whole["year"], whole["month"], whole["day"], whole["hour"], tzinfo=time.tzinfo, fold=time.fold)
 
 
 def _elapsed(time: datetime, wall: datetime) -> datetime:

@@ -135,7 +135,9 @@ def _bounds(start: datetime | None, end: datetime | None, draft: Draft) -> dict[
         draft.mapped("start_date", start.isoformat(), "schedule.start_at")
     if end is not None:
         bounds["end_at"] = _down(end).isoformat()
-        draft.mapped("end_date", end.isoformat(), "schedule.end_at", "the end of a trigger is its last time, and that of a job comes after it")
+        draft.mapped(
+            "end_date", end.isoformat(), "schedule.end_at", "the end of a trigger is its last time, and that of a job comes after it"
+        )
     return bounds
 
 

@@ -22,11 +22,10 @@ from app.zones import zone as zone_of
 FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 _BOUNDS = {"minute": (0, 59), "hour": (0, 23), "day_of_month": (1, 31), "month_of_year": (1, 12), "day_of_week": (0, 6)}
 _LONGEST_MONTHS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
-# A name means the same number in every field, and those of months come first.
-_NAMES = {
-    **{name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))},
-    **{name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)},
-}
+_DAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# A name means the same number in every field.
+_NAMES = {**{name: number for number, name in enumerate(_DAY_NAMES)}, **{name: number + 1 for number, name in enumerate(_MONTH_NAMES)}}
 _RANGE = re.compile(r"(\w+?)-(\w+)(?:/(\w+))?")
 _STEP = re.compile(r"\*/(\w+)")
 

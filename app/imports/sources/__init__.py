@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 from app.imports.sources.agenda import Agenda
+from app.imports.sources.apscheduler import ApScheduler
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.crontab import Crontab
 
-SOURCES: dict[str, Source] = {source.type: source for source in (Crontab(), Agenda())}
+SOURCES: dict[str, Source] = {source.type: source for source in (Crontab(), Agenda(), ApScheduler())}
 _TYPE = re.compile(r"[a-z][a-z0-9-]*")
 
 

@@ -26,7 +26,7 @@ from app.imports.stores.aps_state import JobState, read_state, text_of
 from app.imports.stores.mongo import read_collection
 from app.imports.stores.pickles import PickleRefused
 from app.imports.stores.sql import open_sql, rows_of, sql_address, sql_name, sqlite_path
-from app.imports.stores.values import call_line, redacted
+from app.imports.stores.values import call_line
 
 TABLE = "apscheduler_jobs"
 DATABASE, COLLECTION = "apscheduler", "jobs"
@@ -85,7 +85,9 @@ class ApScheduler(Source):
         if values["part"]:
             draft.mapped("trigger", values["part"], "schedule", "a trigger with or becomes a job for each of its triggers")
             if values["coincide"]:
-                words = "Two triggers of this job can be due at the same time. APScheduler then starts it once, and each of the jobs starts."
+                words = (
+                    "Two triggers of this job can be due at the same time. APScheduler then starts it once, and each of the jobs starts."
+                )
                 ask_to_accept(draft, words, "Each of the jobs starts then.")
         _behaviour(values, draft)
         draft.dropped("id", values["id"], "a job of Jobwright has its own id")
@@ -155,8 +157,8 @@ def _entries(row: _Row, store: _Store) -> Iterator[Entry]:
 
 def _entry(row: _Row, state: JobState, store: _Store, where: str, entry_id: str) -> Entry:
     redactor = Redactor()
-    arguments = tuple(redacted(redactor, value) for value in state.arguments)
-    keywords = redacted(redactor, state.keywords)
+    arguments = tuple(redactor.redact_json(list(state.arguments)))
+    keywords = redactor.redact_json(state.keywords)
     unreadable = ""
     if state.unknown:
         unreadable = f"they contain {', '.join(state.unknown[:5])}, which is Python and not data. It was not run"
@@ -193,7 +195,9 @@ def _content(row: _Row, entries: list[Entry]) -> bytes:
     if entries[0].kind is EntryKind.INVALID:
         return hashlib.sha256(row.state).digest()
     kept = [{key: value for key, value in entry.values.items() if key != "next_run_time"} for entry in entries]
-    calls = [[entry.id, entry.name, entry.raw, entry.disabled, entry.prints, asdict(entry.call) if entry.call else None] for entry in entries]
+    calls = [
+        [entry.id, entry.name, entry.raw, entry.disabled, entry.prints, asdict(entry.call) if entry.call else None] for entry in entries
+    ]
     return json.dumps([kept, calls], sort_keys=True, default=str).encode()
 
 
@@ -216,7 +220,9 @@ def _behaviour(values: Any, draft: Draft) -> None:
         else:
             draft.body["misfire"] = {"policy": "once" if coalesce else "all"}
             draft.mapped("misfire_grace_time", "", "misfire.policy", "a late run starts however late it is")
-            draft.mapped("coalesce", values["coalesce"], "misfire.policy", "of several late runs, " + ("one" if coalesce else "all") + " start")
+            draft.mapped(
+                "coalesce", values["coalesce"], "misfire.policy", "of several late runs, " + ("one" if coalesce else "all") + " start"
+            )
     else:
         draft.dropped("misfire_grace_time", grace, "a job without a schedule is never late")
         draft.dropped("coalesce", values["coalesce"], "a job without a schedule is never late")
@@ -240,7 +246,7 @@ def _update(entry: Entry, due: float | None) -> str:
         script = f"db.getSiblingDB({json.dumps(values['store_database'])}).getCollection({json.dumps(table)}).updateOne({change})"
         return f"mongosh {shlex.quote(address)} --eval {shlex.quote(script)}"
     text = job_id.replace("'", "''")
-    statement = f"UPDATE {table} SET next_run_time = {'NULL' if due is None else repr(due)} WHERE id = '{text}'"
+    statement = f"UPDATE {table} SET next_run_time = {'NULL' if due is None else repr(due)} WHERE id = '{text}'"  # noqa: S608 - for people
     return run_sql(address, statement)
 
 

@@ -90,7 +90,7 @@ def text_of(value: Any) -> str:
 def _what(value: Any) -> str:
     match value:
         case Instance():
-            return f"a call of {value.name}, which was not made,"
+            return f"a call of {value.name}"
         case Name():
             return f"the name {value.text}"
     return f"a value of the type {type(value).__name__}"
@@ -176,7 +176,7 @@ def _expression(source: Any, name: str) -> str:
             return "last"
         case "WeekdayPositionExpression":
             position, weekday = own.get("option_num"), own.get("weekday")
-            if position in range(6) and weekday in range(7):
+            if isinstance(position, int) and isinstance(weekday, int) and 0 <= position < 6 and 0 <= weekday < 7:
                 return f"{_POSITIONS[position]} {_WEEKDAYS[weekday]}"
         case "RangeExpression" | "WeekdayRangeExpression" | "MonthRangeExpression" if first is not None:
             if last == first and not step:

@@ -29,10 +29,10 @@ _GETATTR = frozenset({"builtins.getattr", "__builtin__.getattr"})  # how old pro
 # How old protocols make an object: the class is the first argument.
 _MAKERS = frozenset({"copyreg._reconstructor", "copy_reg._reconstructor", "copyreg.__newobj__", "copy_reg.__newobj__"})
 _IGNORED = frozenset({"PROTO", "FRAME"})
-_VALUES = frozenset(
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE "
-    "BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
-)
+_NUMBERS = frozenset({"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"})
+_TEXTS = frozenset({"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"})
+_BYTES = frozenset({"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"})
+_VALUES = _NUMBERS | _TEXTS | _BYTES
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 
 
@@ -89,7 +89,7 @@ class _Machine:
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.memory: dict[int, Any] = {}
-        self._operations: dict[str, Callable[[Any], None]] = dict(_operations(self))
+        self._operations: dict[str, Callable[[Any], object]] = dict(_operations(self))
 
     def step(self, name: str, argument: Any) -> None:
         """Does one operation. Raises PickleRefused."""
@@ -171,12 +171,12 @@ class _Machine:
         target.state = state
 
 
-def _operations(machine: _Machine) -> Iterator[tuple[str, Callable[[Any], None]]]:
+def _operations(machine: _Machine) -> Iterator[tuple[str, Callable[[Any], object]]]:
     """Yields what each operation does with the stack, given its argument."""
     push, pop, group, memory = machine.stack.append, machine.pop, machine.group, machine.memory
     yield "MARK", lambda _: push(_Mark())
-    yield "POP", lambda _: None if machine.stack.pop() is None else None
-    yield "POP_MARK", lambda _: None if group() else None
+    yield "POP", lambda _: machine.stack.pop()
+    yield "POP_MARK", lambda _: group()
     yield "DUP", lambda _: push(machine.top())
     for name in ("EMPTY_LIST", "LIST"):
         yield name, (lambda _: push([])) if name.startswith("EMPTY") else (lambda _: push(group()))
@@ -203,7 +203,7 @@ def _operations(machine: _Machine) -> Iterator[tuple[str, Callable[[Any], None]]
     yield from _makers(machine)
 
 
-def _makers(machine: _Machine) -> Iterator[tuple[str, Callable[[Any], None]]]:
+def _makers(machine: _Machine) -> Iterator[tuple[str, Callable[[Any], object]]]:
     """Yields the operations that would call something."""
     pop, group = machine.pop, machine.group
 

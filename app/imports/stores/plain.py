@@ -29,7 +29,7 @@ _ZONES = frozenset(
     }
 )
 _UTC = frozenset({"pytz._UTC", "pytz.UTC", "pytz_deprecation_shim._impl.UTC", "dateutil.tz.tz.tzutc", "datetime.timezone.utc"})
-_GROUPS = frozenset({"builtins.set", "builtins.frozenset", "builtins.list", "__builtin__.set", "__builtin__.frozenset", "collections.deque"})
+_GROUPS = frozenset({"builtins.set", "builtins.frozenset", "__builtin__.set", "__builtin__.frozenset", "collections.deque"})
 _MAPPINGS = frozenset({"collections.OrderedDict", "collections.defaultdict", "builtins.dict"})
 _TEXTS = frozenset({"decimal.Decimal", "pathlib.PosixPath", "pathlib.PurePosixPath", "pathlib.Path", "builtins.str"})
 
@@ -127,7 +127,8 @@ def read_moment(source: Any) -> datetime | None:
         return None  # it has a time zone that is not known
     year, micros = data[0] * 256 + data[1], int.from_bytes(data[7:], "big")
     try:  # the highest bit of the month says which one of two equal wall times it is
-        return datetime(year, data[2] & 127, *data[3:7], micros, tzinfo=zone, fold=data[2] >> 7)
+        moment = datetime(year, data[2] & 127, data[3], data[4], data[5], data[6], micros, tzinfo=zone)
+        return moment.replace(fold=data[2] >> 7)
     except ValueError:
         return None
 

@@ -20,10 +20,10 @@ from app.imports.dialects.undecided import ask_to_accept
 from app.imports.entries import Call, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times
 from app.imports.secrets import Redactor
-from app.imports.sources.addresses import host_of, without_credentials
+from app.imports.sources.addresses import without_credentials
 from app.imports.sources.base import Source, SourceOptions
+from app.imports.sources.mongo import collection_of
 from app.imports.stores.aps_state import JobState, read_state, text_of
-from app.imports.stores.mongo import read_collection
 from app.imports.stores.pickles import PickleRefused
 from app.imports.stores.sql import open_sql, rows_of, sql_address, sql_name, sqlite_path
 from app.imports.stores.values import call_line
@@ -102,10 +102,10 @@ class ApScheduler(Source):
         return times
 
     def disable(self, entry: Entry) -> str:
-        return "" if entry.disabled else _update(entry, None)
+        return _update(entry, None)
 
     def enable(self, entry: Entry) -> str:
-        return "" if entry.disabled else _update(entry, float(entry.values["next_run_time"]))
+        return _update(entry, float(entry.values["next_run_time"]) if entry.values["next_run_time"] else None)
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------------
@@ -115,11 +115,10 @@ def _rows(place: str, options: SourceOptions) -> tuple[_Store, str, list[_Row]]:
     """Returns where the jobs are, what identifies the store, and its jobs."""
     address = options.address or place
     if address.startswith("mongodb"):
-        collection = options.get("collection", COLLECTION)
-        database, documents = read_collection(place, options, database=DATABASE, collection=collection)
-        store = _Store(address=without_credentials(address), table=collection, database=database)
-        rows = [_row(found.get("_id"), found.get("next_run_time"), found.get("job_state")) for found in documents]
-        return store, f"{host_of(address)}/{database}/{collection}", rows
+        collection = collection_of(place, options, database=DATABASE, collection=COLLECTION)
+        store = _Store(address=without_credentials(address), table=collection.collection, database=collection.database)
+        rows = [_row(found.get("_id"), found.get("next_run_time"), found.get("job_state")) for found in collection.documents()]
+        return store, collection.name, rows
     address = sql_address(place, options)
     table = options.get("table", TABLE)
     with open_sql(address) as connection:

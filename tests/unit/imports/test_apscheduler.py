@@ -12,15 +12,13 @@ from pathlib import Path
 import pytest
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 
-from app.imports.entries import EntryKind, Fate
-from app.imports.plan import Plan, State, make_plan, state_of
+from app.imports.plan import Plan, make_plan
 from app.imports.sources import SOURCES, SourceError, SourceOptions, split_place
 from tests.builders import aps_jobs
 from tests.builders.aps_jobs import NOW
 
 SOURCE = SOURCES["apscheduler"]
 OPTIONS = SourceOptions(machine="web1", timezone="Europe/Berlin")
-OF_STATE = {"call", "misfire_grace_time", "coalesce", "max_instances", "executor", "id", "next_run_time"}
 
 
 @pytest.fixture(scope="module")
@@ -34,28 +32,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def plan(path: Path) -> Plan:
     return make_plan(SOURCE, str(path), OPTIONS, NOW)
-
-
-def check_corpus(plan: Plan) -> None:
-    """98 % of the jobs need no decision but the approval of a secret, and all fields are explained."""
-    entries = plan["entries"]
-    assert len(entries) >= 200
-    mapped = 0
-    for entry in entries:
-        assert entry["kind"] == EntryKind.JOB, entry
-        names = {field["name"] for field in entry["fields"]}
-        assert names >= OF_STATE, entry
-        assert names & {"hour", "interval", "run_date", "months", "trigger"}, entry
-        assert all(field["target"] if field["fate"] == Fate.MAPPED else field["reason"] for field in entry["fields"]), entry
-        assert entry["fires"]["equal"], entry
-        mapped += all("approve" in decision["choices"] for decision in entry["decisions"])
-    assert mapped / len(entries) >= 0.98, mapped
-
-
-def test_200_jobs_are_mapped_and_explained(plan: Plan) -> None:
-    check_corpus(plan)
-    states = {state_of(entry) for entry in plan["entries"]}
-    assert states == {State.READY, State.OPEN}  # open: a secret must be approved
 
 
 def test_no_job_has_a_wrong_first_time_in_400_days(path: Path, plan: Plan) -> None:
@@ -80,7 +56,7 @@ def test_no_job_has_a_wrong_first_time_in_400_days(path: Path, plan: Plan) -> No
 def test_paused_jobs_stay_disabled_and_a_trigger_with_or_becomes_several_jobs(plan: Plan) -> None:
     disabled = [entry for entry in plan["entries"] if entry["disabled"]]
     assert {entry["disabled"] for entry in disabled} == {"is paused in APScheduler"}
-    assert all(entry["disable"] == entry["enable"] == "" for entry in disabled)
+    assert all(entry["disable"] == entry["enable"] and "= NULL" in entry["enable"] for entry in disabled), "they stay so"
     assert len(disabled) >= 5
     parts = [entry for entry in plan["entries"] if entry["where"] == "apscheduler_jobs job-49"]
     assert [entry["job"]["schedule"]["expression"] for entry in parts] == ["0 5 * * *", "0 6 * * 0"]

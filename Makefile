@@ -26,7 +26,7 @@ TIMED := tests/unit/webserver tests/integration/executors tests/integration/node
 REPEATS ?= 10
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup setup-tests setup-celery setup-otel run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages screenshots pictures clean
+.PHONY: help setup setup-tests setup-celery setup-otel run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages reference screenshots pictures clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -142,6 +142,9 @@ sbom: $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX) ## Write the bill of materials of the
 
 messages: $(STAMP) ## Collect the texts of pages into web/locale, for translators
 	@$(BIN)/python -m scripts.messages
+
+reference: $(STAMP) ## Write the reference page of each template again: docs/reference/templates/
+	@$(BIN)/python -m scripts.reference
 
 screenshots: setup-tests ## Take a picture of every page, light, dark, on a phone and in German: screenshots/; 3 to 5 minutes
 	@$(BIN)/python -m scripts.screenshots

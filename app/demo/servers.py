@@ -68,7 +68,6 @@ def mail_server(inbox: Inbox) -> Iterator[int]:
             await say("221 bye" if verb == "QUIT" else "250 demo" if verb in {"EHLO", "HELO"} else "250 ok")
             if verb == "QUIT":
                 break
-        writer.close()
 
     with _serving(talk) as port:
         yield port
@@ -86,7 +85,6 @@ def bus_server(inbox: Inbox) -> Iterator[int]:
                 writer.write(b"PONG\r\n")
             elif line[0] == "HPUB":
                 inbox.commands.append((line[1], (await reader.readexactly(int(line[-1]) + 2))[int(line[-2]) : -2]))
-        writer.close()
 
     with _serving(talk) as port:
         yield port
@@ -95,16 +93,31 @@ def bus_server(inbox: Inbox) -> Iterator[int]:
 @contextmanager
 def _serving(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Iterator[int]:
     """Runs a server in a thread of its own. Yields its port."""
+
+    async def talk_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await talk(reader, writer)
+        finally:
+            writer.close()
+
+    async def stop() -> None:
+        server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(talk, "127.0.0.1", 0, limit=LARGEST_MAIL))
+    server = loop.run_until_complete(asyncio.start_server(talk_and_close, "127.0.0.1", 0, limit=LARGEST_MAIL))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        loop.call_soon_threadsafe(server.close)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
+        thread.join()
+        loop.run_until_complete(stop())
+        loop.close()
 
 
 @contextmanager

@@ -8,24 +8,29 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, Response, render_template, request, send_from_directory
 from markupsafe import Markup, escape
 
 from app.errors import NotFound
+from app.jobtemplates.entry import TemplateVersion
 from app.validation.words import DEFAULT_LOCALE
 from templates_lib.messages import say
+from web.contents import sections
 from web.filters.texts import markdown
 from web.language import language, translated
 
 blueprint = Blueprint("help_pages", __name__, url_prefix="/help")
 
 DOCS = Path(__file__).parents[1] / "help"
-SECTIONS = (
-    ("tutorial", say("First steps")),
-    ("how-to", say("How to")),
-    ("reference", say("Reference")),
-    ("explanation", say("Background")),
-)
+# The sections of docs/README.md that are help, by their titles there, and their titles in the help.
+SECTIONS = {
+    "Guides": say("Guides"),
+    "Tutorials": say("First steps"),
+    "How-to guides": say("How to"),
+    "Templates": say("Templates"),
+    "Reference": say("Reference"),
+    "Explanation": say("Background"),
+}
 # The titles of topics that are not translated: lists show them in the viewer's language.
 TITLES = (
     say("A million jobs"),
@@ -88,10 +93,12 @@ _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"<h2>(.*?)</h2>")
 _CELLS = re.compile(r"</t[dh]>\s*<t[dh][^>]*>")
 _BLOCKS = re.compile(r"</?(?:p|h[1-6]|ul|ol|li|table|thead|tbody|tr|pre|blockquote|hr)\b[^>]*>")
+PICTURE_SECONDS = 3600
 LEAST_SECTIONS = 3  # a topic with fewer has no list of them
 MOST_FOUND = 20
 SNIPPET = 160  # characters, at most, around a word that was found
-_LINK = re.compile(r"\[([^\]\n]+)\]\(([^)#:/\s][^)#:\s]*)(#[^)]*)?\)")  # to another file of the repository
+_LINK = re.compile(r"(!?)\[([^\]\n]+)\]\(([^)#:/\s][^)#:\s]*)(#[^)]*)?\)")  # to another file of the repository
+PICTURES = "pictures/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +115,21 @@ class Topic:
 def topics_in(wanted: str) -> dict[str, Topic]:
     """Returns all topics by name, each in the wanted language if it is translated, else in English."""
     by_name = {}
-    for folder, _ in SECTIONS:
-        for path in sorted((DOCS / folder).glob("*.md")):
-            translation = DOCS / wanted / folder / path.name
-            spoken = wanted if translation.exists() else DEFAULT_LOCALE
-            text = (translation if translation.exists() else path).read_text("utf-8")
-            heading, name = _HEADING.search(text), f"{folder}/{path.stem}"
-            linked = _LINK.sub(partial(_linked, folder), _with_headings(text))
-            title = heading[1] if heading else path.stem
-            by_name[name] = Topic(name, title if spoken == wanted else translated(title, wanted), linked, spoken)
+    for name in _names():
+        translation = DOCS / wanted / f"{name}.md"
+        spoken = wanted if translation.exists() else DEFAULT_LOCALE
+        text = (translation if translation.exists() else DOCS / f"{name}.md").read_text("utf-8")
+        heading = _HEADING.search(text)
+        linked = _LINK.sub(partial(_linked, posixpath.dirname(name)), _with_headings(text))
+        title = heading[1] if heading else name
+        by_name[name] = Topic(name, title if spoken == wanted else translated(title, wanted), linked, spoken)
     return by_name
+
+
+@cache
+def _names() -> dict[str, str]:
+    """Returns the title of its section for the name of each topic, in the order of the table of contents."""
+    return {name: SECTIONS[section.title] for section in sections(DOCS) if section.title in SECTIONS for name, _ in section.pages}
 
 
 def _with_headings(text: str) -> str:
@@ -183,11 +195,19 @@ def topics() -> dict[str, Topic]:
 
 
 def _linked(folder: str, match: re.Match[str]) -> str:
-    """Turns a link to another document into a link to its topic. A link to a file that is no topic becomes plain text."""
-    target, ending = posixpath.splitext(posixpath.normpath(posixpath.join(folder, match[2])))
-    if ending == ".md" and target.partition("/")[0] in dict(SECTIONS):
-        return f"[{match[1]}](/help/{target}{match[3] or ''})"
-    return match[1]
+    """Turns a link to another document into a link to its topic, and the path of a picture into its address. A link to a file that is no
+    topic becomes plain text."""
+    path = posixpath.normpath(posixpath.join(folder, match[3]))
+    target, ending = posixpath.splitext(path)
+    if (ending == ".md" and target in _names()) or (match[1] and path.startswith(PICTURES)):
+        return f"{match[1]}[{match[2]}](/help/{path if match[1] else target}{match[4] or ''})"
+    return match[2]
+
+
+def reference_of(entry: TemplateVersion) -> str | None:
+    """Returns the name of the topic about a template, or about the template that it is derived from; None if there is none."""
+    name = f"reference/templates/{entry.base or entry.type}"
+    return name if name in _names() else None
 
 
 def topic_of(path: str) -> str:
@@ -201,17 +221,23 @@ def index() -> str:
     return _page(None, query=request.args.get("q", "").strip()[:100])
 
 
-@blueprint.get("/<folder>/<name>")
-def show(folder: str, name: str) -> str:
+@blueprint.get("/pictures/<name>.png")
+def picture(name: str) -> Response:
+    """Sends a picture of the documentation."""
+    return send_from_directory(DOCS / PICTURES, f"{name}.png", max_age=PICTURE_SECONDS)
+
+
+@blueprint.get("/<path:name>")
+def show(name: str) -> str:
     """Shows one topic."""
-    topic = topics().get(f"{folder}/{name}")
+    topic = topics().get(name)
     if topic is None:
-        raise NotFound("topic", f"{folder}/{name}")
+        raise NotFound("topic", name)
     return _page(topic)
 
 
 def _page(topic: Topic | None, *, query: str = "") -> str:
-    groups = [(title, [item for item in topics().values() if item.name.startswith(f"{folder}/")]) for folder, title in SECTIONS]
+    groups = [(title, [item for item in topics().values() if _names()[item.name] == title]) for title in SECTIONS.values()]
     body, sections = _with_places(markdown(topic.text)) if topic else (Markup(), [])
     return render_template(
         "help.html",

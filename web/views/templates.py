@@ -17,6 +17,7 @@ from templates_lib.connections import KINDS, ConnectionKind
 from web.current import actor, services
 from web.forms.values import from_name
 from web.language import in_language, language, translated
+from web.views.help import reference_of
 
 blueprint = Blueprint("templates_pages", __name__, url_prefix="/templates")
 
@@ -130,6 +131,7 @@ def show(kind: str) -> str:
     return render_template(
         "template.html",
         entry=entry,
+        reference=reference_of(entry),
         base=base,
         row=row,
         standing=catalogue.standing(kind),

@@ -7,6 +7,8 @@ STAMP := .venv/.setup-done
 NODE_MODULES := tests/clients/node_modules/.package-lock.json
 # Tools that check the files of deployments, in a place of their own too.
 DEPLOYMENT := .venv/deployment-tools
+# Tools that build the documentation as a site, in a place of their own as well.
+SITE := .venv/site-tools
 MINUTES ?= 15
 EXAMPLES ?= 200
 # Tools that look at the project from outside, in a place of their own.
@@ -26,7 +28,7 @@ TIMED := tests/unit/webserver tests/integration/executors tests/integration/node
 REPEATS ?= 10
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup setup-tests setup-celery setup-otel run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages reference screenshots pictures clean
+.PHONY: help setup setup-tests setup-celery setup-otel run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages docs reference screenshots pictures clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,11 +55,16 @@ setup-otel: .venv/.otel-done ## Install OpenTelemetry into .venv, for traces
 
 setup-tests: $(STAMP) setup-celery setup-otel
 	@scripts/system-packages.sh tests
-	@$(MAKE) --no-print-directory $(NODE_MODULES) $(DEPLOYMENT)/.done
+	@$(MAKE) --no-print-directory $(NODE_MODULES) $(DEPLOYMENT)/.done $(SITE)/.done
 
 $(DEPLOYMENT)/.done: tests/deployment/tools.lock
 	@test -x $(DEPLOYMENT)/bin/python || $(PYTHON) -m venv $(DEPLOYMENT)
 	@$(DEPLOYMENT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r tests/deployment/tools.lock
+	@touch $@
+
+$(SITE)/.done: scripts/site/tools.lock
+	@test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
+	@$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r scripts/site/tools.lock
 	@touch $@
 
 # The generator and the compiler of the TypeScript client that tests build. Without Node.js, its test is skipped, but in CI it fails.
@@ -143,6 +150,10 @@ sbom: $(TOOLS)/.cyclonedx-bom-$(CYCLONEDX) ## Write the bill of materials of the
 messages: $(STAMP) ## Collect the texts of pages into web/locale, for translators
 	@$(BIN)/python -m scripts.messages
 
+docs: $(STAMP) $(SITE)/.done ## Build the documentation as a static site in English and German: build/site/; half a minute
+	@$(BIN)/python -m scripts.site $(SITE)/bin/sphinx-build build/site
+	@echo "build/site/index.html"
+
 reference: $(STAMP) ## Write the reference page of each template again: docs/reference/templates/
 	@$(BIN)/python -m scripts.reference
 
@@ -159,6 +170,7 @@ lock: ## Resolve the lock files again
 	@$(COMPILE) --extra celery --group build --constraint requirements.lock --output-file requirements-celery.lock
 	@$(COMPILE) --extra otel --group build --constraint requirements.lock --output-file requirements-otel.lock
 	@$(COMPILE:pyproject.toml=tests/deployment/tools.in) --output-file tests/deployment/tools.lock
+	@$(COMPILE:pyproject.toml=scripts/site/tools.in) --output-file scripts/site/tools.lock
 
 clean: ## Remove what make has created, but not ./data
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .coverage .coverage.* *.egg-info

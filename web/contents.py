@@ -1,17 +1,23 @@
-"""The table of contents of the documentation: which pages there are, in which sections, in which order.
+"""The documentation as pages: which there are, in which order, with which headings and links.
 
-docs/README.md is its only source. The help of the product and the static site both read it here, so that they have the same navigation. This
-module needs nothing but the standard library, as the tools of the site have an environment of their own.
+docs/README.md is the only table of contents. The help of the product and the static site (scripts/site) both read pages here, so that they
+have the same navigation and the same headings.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 _SECTION = re.compile(r"^## ([^:\n]+): ([^\n]+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _PAGE = re.compile(r"^- \[([^\]]+)\]\(([^)]+)\.md\)", re.MULTILINE)
+_HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
+_BOLD_START = re.compile(r"^\*\*([^*\n]{2,60}?)\.?\*\* (?=\S)", re.MULTILINE)  # of a paragraph
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"(!?)\[([^\]\n]+)\]\(([^)#:\s]+)(#[^)]*)?\)")  # to another file of the repository, or to a page of the product
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,51 @@ class Section:
     pages: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link or a picture in a page: its words, its path from the folder of the documentation, and its anchor with "#"."""
+
+    words: str
+    path: str
+    anchor: str
+    is_picture: bool
+
+
 def sections(docs: Path) -> list[Section]:
     """Returns the sections that the index of a folder of documentation lists."""
     found = _SECTION.findall((docs / "README.md").read_text("utf-8"))
     return [Section(title, purpose, tuple((name, words) for words, name in _PAGE.findall(text))) for title, purpose, text in found]
+
+
+def title_of(text: str) -> str:
+    """Returns the title of a page, or "" if it has none."""
+    heading = _HEADING.search(text)
+    return heading[1] if heading else ""
+
+
+def with_headings(text: str) -> str:
+    """Returns a text in which each paragraph that begins with bold words has them as its heading. Code stays as it is."""
+    return _outside_code(text, lambda part: _BOLD_START.sub(_as_heading, part))
+
+
+def _as_heading(match: re.Match[str]) -> str:
+    before = match.string[: match.start()]
+    return f"## {match[1]}\n\n" if before.endswith("\n\n") else match[0]  # else the bold words are within a paragraph or a list
+
+
+def with_links(text: str, folder: str, write: Callable[[Link], str]) -> str:
+    """Returns the text of a page in a folder, in which `write` says how each link to a file or to a page of the product is written."""
+
+    def change(match: re.Match[str]) -> str:
+        path = match[3] if match[3].startswith("/") else posixpath.normpath(posixpath.join(folder, match[3]))
+        return write(Link(match[2], path, match[4] or "", bool(match[1])))
+
+    return _outside_code(text, lambda part: _LINK.sub(change, part))
+
+
+def _outside_code(text: str, change: Callable[[str], str]) -> str:
+    parts, end = [], 0
+    for fence in _FENCE.finditer(text):
+        parts += [change(text[end : fence.start()]), fence[0]]
+        end = fence.end()
+    return "".join([*parts, change(text[end:])])

@@ -19,7 +19,9 @@ ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)\d+(?=/|$)")
 # What is in an address mostly narrows a list or picks a time: one of each is enough.
 KEPT = {"view", "kind", "state", "template"}
 # Pages that there is one of for each kind and topic.
-ALIKE = re.compile(r"(?<=/help/)[\w-]+/[\w-]+|(?<=/templates/)(?!preview|import)\w+|(?<=template=)\w+|(?<=kind=)(?!service\b|nats\b)\w+")
+ALIKE = re.compile(
+    r"(?<=/help/)[\w-]+(?:/[\w-]+)+|(?<=/templates/)(?!preview|import)\w+|(?<=template=)\w+|(?<=kind=)(?!service\b|nats\b)\w+"
+)
 FILE = re.compile(r"\.(?:yaml|json|jsonl|csv|txt|html)$")
 # Pages that the walk must have come to, or it was no walk.
 ADMINS = {

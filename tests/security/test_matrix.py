@@ -477,6 +477,7 @@ def address(rule: str, targets: dict[str, str]) -> str:
         "event_id": "none",
         "import_id": "none",
         "what": "notify",
+        "path:name": "how-to/schedules",
         **targets,
     }.items():
         path = path.replace(f"<{name}>", value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 from flask import Blueprint, Response, render_template, request, send_from_directory
@@ -15,7 +15,7 @@ from app.errors import NotFound
 from app.jobtemplates.entry import TemplateVersion
 from app.validation.words import DEFAULT_LOCALE
 from templates_lib.messages import say
-from web.contents import sections
+from web.contents import Link, sections, title_of, with_headings, with_links
 from web.filters.texts import markdown
 from web.language import language, translated
 
@@ -87,9 +87,6 @@ TOPICS = (
     ("/system", "how-to/operate"),
     ("/", "tutorial/first-job"),
 )
-_HEADING = re.compile(r"^# (.+)$", re.MULTILINE)
-_BOLD_START = re.compile(r"^\*\*([^*\n]{2,60}?)\.?\*\* (?=\S)", re.MULTILINE)  # of a paragraph
-_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"<h2>(.*?)</h2>")
 _CELLS = re.compile(r"</t[dh]>\s*<t[dh][^>]*>")
 _BLOCKS = re.compile(r"</?(?:p|h[1-6]|ul|ol|li|table|thead|tbody|tr|pre|blockquote|hr)\b[^>]*>")
@@ -97,7 +94,6 @@ PICTURE_SECONDS = 3600
 LEAST_SECTIONS = 3  # a topic with fewer has no list of them
 MOST_FOUND = 20
 SNIPPET = 160  # characters, at most, around a word that was found
-_LINK = re.compile(r"(!?)\[([^\]\n]+)\]\(([^)#:/\s][^)#:\s]*)(#[^)]*)?\)")  # to another file of the repository
 PICTURES = "pictures/"
 
 
@@ -119,9 +115,8 @@ def topics_in(wanted: str) -> dict[str, Topic]:
         translation = DOCS / wanted / f"{name}.md"
         spoken = wanted if translation.exists() else DEFAULT_LOCALE
         text = (translation if translation.exists() else DOCS / f"{name}.md").read_text("utf-8")
-        heading = _HEADING.search(text)
-        linked = _LINK.sub(partial(_linked, posixpath.dirname(name)), _with_headings(text))
-        title = heading[1] if heading else name
+        linked = with_links(with_headings(text), posixpath.dirname(name), _written)
+        title = title_of(text)
         by_name[name] = Topic(name, title if spoken == wanted else translated(title, wanted), linked, spoken)
     return by_name
 
@@ -130,20 +125,6 @@ def topics_in(wanted: str) -> dict[str, Topic]:
 def _names() -> dict[str, str]:
     """Returns the title of its section for the name of each topic, in the order of the table of contents."""
     return {name: SECTIONS[section.title] for section in sections(DOCS) if section.title in SECTIONS for name, _ in section.pages}
-
-
-def _with_headings(text: str) -> str:
-    """Returns a text in which each paragraph that begins with bold words has them as its heading. Code stays as it is."""
-    parts, end = [], 0
-    for fence in _FENCE.finditer(text):
-        parts += [_BOLD_START.sub(_as_heading, text[end : fence.start()]), fence[0]]
-        end = fence.end()
-    return "".join([*parts, _BOLD_START.sub(_as_heading, text[end:])])
-
-
-def _as_heading(match: re.Match[str]) -> str:
-    before = match.string[: match.start()]
-    return f"## {match[1]}\n\n" if before.endswith("\n\n") else match[0]  # else the bold words are within a paragraph or a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +175,14 @@ def topics() -> dict[str, Topic]:
     return topics_in(language())
 
 
-def _linked(folder: str, match: re.Match[str]) -> str:
-    """Turns a link to another document into a link to its topic, and the path of a picture into its address. A link to a file that is no
-    topic becomes plain text."""
-    path = posixpath.normpath(posixpath.join(folder, match[3]))
-    target, ending = posixpath.splitext(path)
-    if (ending == ".md" and target in _names()) or (match[1] and path.startswith(PICTURES)):
-        return f"{match[1]}[{match[2]}](/help/{path if match[1] else target}{match[4] or ''})"
-    return match[2]
+def _written(link: Link) -> str:
+    """Returns a link to another document as one to its topic, and a picture with its address. A link to another file becomes plain text."""
+    target, ending = posixpath.splitext(link.path)
+    if link.is_picture:
+        return f"![{link.words}](/help/{link.path})"
+    if ending == ".md" and target in _names():
+        return f"[{link.words}](/help/{target}{link.anchor})"
+    return f"[{link.words}]({link.path}{link.anchor})" if link.path.startswith("/") else link.words
 
 
 def reference_of(entry: TemplateVersion) -> str | None:

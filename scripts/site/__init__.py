@@ -1,0 +1,1 @@
+"""The documentation as a static site in English and German: `make docs`."""

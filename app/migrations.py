@@ -4,7 +4,7 @@ There are two kinds. A migration is `pre` unless its module says `KIND = "post"`
 
 - pre: it only adds, so that processes of the version before continue beside it. It runs before the first process of the new version.
 - post: it removes or rewrites what only the version before needs. It runs when no process of that version is left, which somebody has to
-  say (`jobwright migrate --post`), because web servers leave no record.
+  say (`jobwright migrate --post`), because a process may be about to start.
 """
 
 from __future__ import annotations

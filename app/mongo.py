@@ -186,8 +186,9 @@ def _is_new(damage: tuple[str, str, str]) -> bool:
     return True
 
 
-def connect(uri: str) -> MongoClient[Document]:
-    """Returns a client with every timeout set. Call it after any fork (PyMongo is not fork-safe). Raises ConfigurationError."""
+def connect(uri: str, *, name: str = "jobwright") -> MongoClient[Document]:
+    """Returns a client with every timeout set, which the server knows by a name (app.connected). Call it after any fork (PyMongo is not
+    fork-safe). Raises ConfigurationError."""
     try:
         return MongoClient(
             uri,
@@ -197,7 +198,7 @@ def connect(uri: str) -> MongoClient[Document]:
             connectTimeoutMS=SERVER_WAIT_MS,
             socketTimeoutMS=SOCKET_TIMEOUT_MS,
             retryWrites=True,
-            appname="jobwright",
+            appname=name,
         )
     except ValueError as error:  # a wrong port or option in the address
         raise ConfigurationError(str(error)) from error

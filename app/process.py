@@ -78,7 +78,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool, routes: tuple[str, ..
     greeting = _Greeting(settings.admin_email, for_people=is_for_people(settings.log_format))
     try:
         traces = _traces(settings, role)
-        store = open_store(settings)
+        store = open_store(settings, role=role)
         require_migrated(store) if settings.migrate == "never" else migrate(store)
         services = replace(build_services(settings, store), role=role, traces=traces)
         greeting.keep_password(_first_admin(services))

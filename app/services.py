@@ -39,6 +39,7 @@ from app.integrations.job_types.service import JobTypes
 from app.integrations.nats.command_connection import CommandConnection
 from app.integrations.services.registration import ServiceRegistration
 from app.integrations.services.service import RegisteredServices
+from app.jobs.deleted import DeletedJobs
 from app.jobs.dependencies import Dependencies
 from app.jobs.directory import JobDirectory
 from app.jobs.drafts import Drafts
@@ -109,6 +110,7 @@ class Services:
     presets: Presets
     jobs: JobRegistry
     directory: JobDirectory
+    deleted_jobs: DeletedJobs
     pausing: Pausing
     shadowing: Shadowing
     dependencies: Dependencies

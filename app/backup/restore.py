@@ -13,6 +13,7 @@ file and, until 6, `roll_back` reverts it. Each step can be done again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,6 +32,7 @@ from app.backup.archive import Manifest, Part, Reader
 from app.backup.content import MARKS, NEW, OLD
 from app.backup.settle import Settled, settle
 from app.clock import Clock
+from app.connected import Connected, connected_processes
 from app.errors import BackupRefused
 from app.factory import Store
 from app.instants import parse
@@ -40,6 +42,7 @@ from app.mongo import EXACT, Document, portions
 from app.restore_marker import Mark, RestoreMarks, Stage
 from app.scheduling.node_store import NodeStore
 
+GONE_SECONDS = 2.0  # within which the server notices that a process has ended
 MOST_BYTES, MOST_DOCUMENTS = 8 << 20, 1000  # of one insert
 _INDEX_OPTIONS = ("unique", "sparse", "partialFilterExpression", "expireAfterSeconds", "collation")
 Progress = Callable[[str], None]
@@ -67,7 +70,7 @@ class Restores:
         """Restores the backup. Returns what became of its runs and jobs. `report` is called with what is being done.
 
         Raises BackupRefused before anything has changed if the file is damaged or comes from a newer version, if no configured key is that
-        of the backup, if the database holds something and is not to be replaced, or if nodes are online.
+        of the backup, if the database holds something and is not to be replaced, or if nodes are online or other processes connected.
         """
         manifest = reader.manifest
         check_version(manifest)
@@ -167,10 +170,19 @@ class Restores:
             raise BackupRefused(
                 f"Nodes are online: {', '.join(live)}. Stop all processes of Jobwright first. A node is offline after 30 s."
             )
+        if old and (others := self._still_connected()):
+            raise BackupRefused(f"Processes of Jobwright are connected to this database: {', '.join(map(str, others))}. Stop them first.")
         shared = self._store.mongod.shared_with if self._store.mongod else None
         if shared:
             raise BackupRefused(f"Process {shared} of Jobwright works on this database. Stop it first.")
         return old
+
+    def _still_connected(self) -> list[Connected]:
+        """Returns the processes that are connected, web servers too. One that has ended just now is waited for."""
+        deadline = time.monotonic() + GONE_SECONDS
+        while (others := connected_processes(self._store.client, self._store.database.name)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return others
 
     def _check_disk(self, manifest: Manifest, wishes: Wishes) -> None:
         stats = self._store.database.command("dbStats")

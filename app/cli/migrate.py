@@ -31,7 +31,8 @@ def migrate(post: bool, force: bool, down_to: str | None, check: bool, wait: flo
     JOBWRIGHT_MIGRATE is `never`. Several processes can migrate at the same time: one does the work, the others wait.
 
     Some migrations are not needed to start, and would disturb processes of the version before. When none of them is left, nodes and web
-    servers, run `jobwright migrate --post`. It refuses while nodes of another version are online. It does not see web servers.
+    servers, run `jobwright migrate --post`. It refuses while nodes or web servers of another
+    version are online.
     """
     from app.clock import SystemClock  # noqa: PLC0415 - `--help` does without it
     from app.factory import migrate as apply  # noqa: PLC0415 - the same

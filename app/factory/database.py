@@ -11,6 +11,7 @@ from pymongo.database import Database
 from app.accounts.store import UserStore
 from app.clock import Clock, SystemClock
 from app.config import Settings
+from app.connected import COMMAND, connected_processes, name_of_process
 from app.errors import StartError
 from app.local_mongod import LocalMongod
 from app.migrations import Migrator
@@ -39,8 +40,9 @@ class Store:
             self.mongod.stop()
 
 
-def open_store(settings: Settings, *, existing: bool = False, restoring: bool = False) -> Store:
-    """Connect, starting a private mongod where `MONGODB_URI` is unset. With `existing` nothing is made: there must be a registry.
+def open_store(settings: Settings, *, role: str = COMMAND, existing: bool = False, restoring: bool = False) -> Store:
+    """Connect, starting a private mongod where `MONGODB_URI` is unset. With `existing` nothing is made: there must be a registry. `role` is
+    that of the process.
 
     Raises StartError or ConfigError that says what to do. A database whose restore is not finished is refused, unless `restoring`.
     """
@@ -55,7 +57,7 @@ def open_store(settings: Settings, *, existing: bool = False, restoring: bool = 
             uri = mongod.start()
             mongod.keep_up()
         try:
-            client = connect(uri)
+            client = connect(uri, name=name_of_process(role, settings.database))
         except BaseException:
             if mongod is not None:
                 mongod.stop()
@@ -96,15 +98,23 @@ def migrate(
     """Applies the pending migrations and returns their ids.
 
     Those of the kind post are left, unless `post`. Raises StartError if they are to be applied while nodes of another version are online,
-    unless `force`. Where no other process can be, because nobody has worked on the database yet or it is private, they are applied as well.
+    or other processes of it connected, unless `force`. Where no other process can be, because nobody has worked on the database yet or it
+    is private, they are applied as well.
     """
     here, nodes = version("jobwright"), NodeStore(store.database)
 
     def check() -> None:
-        if not force and not store.is_alone and (others := nodes.names_of_other_versions(here)):
+        if force or store.is_alone:
+            return
+        if others := nodes.names_of_other_versions(here):
             raise StartError(
                 f"Nodes of another version than {here} are online: {', '.join(others)}. "
                 "Replace or stop them, and web servers of that version, too. Then run `jobwright migrate --post` again."
+            )
+        if connected := [str(one) for one in connected_processes(store.client, store.database.name) if one.version != here]:
+            raise StartError(
+                f"Processes of another version than {here} are connected to the database: {', '.join(connected)}. "
+                "Replace or stop them. Then run `jobwright migrate --post` again."
             )
 
     unused = not UserStore(store.database).any_exists() and not nodes.names_of_other_versions(here)

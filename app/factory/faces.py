@@ -94,6 +94,7 @@ def _services(
         jobs=registered.registry,
         directory=registered.directory,
         parameters=registered.parameters,
+        deleted_jobs=jobs.deleted,
         pausing=jobs.pausing,
         shadowing=jobs.shadowing,
         dependencies=jobs.dependencies,

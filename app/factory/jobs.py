@@ -8,6 +8,7 @@ from app.execution.runs import JobServices
 from app.factory.ground import Ground
 from app.factory.templates import Materials
 from app.jobs.definitions import Definitions
+from app.jobs.deleted import DeletedJobs
 from app.jobs.dependencies import Dependencies
 from app.jobs.directory import JobDirectory
 from app.jobs.drafts import Drafts
@@ -29,6 +30,7 @@ class Jobs:
     """The registry, by what is done with it."""
 
     services: JobServices
+    deleted: DeletedJobs
     pausing: Pausing
     shadowing: Shadowing
     dependencies: Dependencies
@@ -69,6 +71,7 @@ def build_jobs(ground: Ground, materials: Materials) -> Jobs:
     directory = JobDirectory(lists=stores.lists, usage=stores.usage, catalogue=materials.catalogue, clock=clock)
     return Jobs(
         services=JobServices(registry=registry, directory=directory, parameters=parameters, gate=gate),
+        deleted=DeletedJobs(stores.lists),
         pausing=Pausing(store=stores.jobs, gate=gate, schedules=schedules, audit=audit, events=ground.events, clock=clock),
         shadowing=Shadowing(
             store=stores.jobs, shadows=stores.shadows, gate=gate, schedules=schedules, audit=audit, events=ground.events, clock=clock

@@ -133,6 +133,11 @@ class ListStore:
         """Returns those of these jobs that are of some groups, deleted ones too: their history belongs to the group."""
         return {row["_id"] for row in self._jobs.find({"_id": {"$in": list(ids)}, **in_groups(groups)}, {"_id": 1})}
 
+    def deleted(self, job_id: str) -> Job | None:
+        """Returns a deleted job as it was when it was deleted; None if it is not deleted, or cannot be read."""
+        row = self._jobs.find_one({"_id": job_id, "retired": True})
+        return None if row is None or DAMAGED in row else job_from(row)
+
     def group_of(self, job_id: str) -> str | None:
         """Returns the group of a job, which may be deleted; None if there never was such a job."""
         row = self._jobs.find_one({"_id": job_id}, {"group": 1})

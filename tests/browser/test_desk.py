@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from pymongo import MongoClient
 
 from tests.browser.conftest import Watched, inaccessible, visit
@@ -284,6 +284,32 @@ def test_a_log_of_a_hundred_thousand_lines(ada: Watched, service: Service, desk:
     assert download.value.path().read_text().count("\n") == 100_000
     page.get_by_role("link", name="Compare with the last successful run").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("What differs")
+
+
+def test_a_search_of_the_log_and_new_lines_do_not_disturb_each_other(ada: Watched, service: Service, desk: dict[str, str]) -> None:
+    """An answer with new lines that comes after the search shows the state, and leaves the lines that were found alone."""
+    with service.api() as api:
+        answer = api.post(f"/api/admin/scheduler-jobs/{desk['Gamma']}/run", json={"parameters": {"message": "found", "seconds": 600}})
+    execution = answer.raise_for_status().json()["execution_id"]
+    page, held = ada.page, list[Route]()
+    page.goto(f"{service.address}/executions/{execution}")
+    expect(page.locator("#log li").first).to_contain_text("found")
+    page.route("**/live?*", lambda route: held.append(route))
+    eventually(lambda: (page.wait_for_timeout(50), held)[1])
+    page.locator("#log-q").fill("found")
+    expect(page.locator(".log-more")).to_contain_text("1 line matches.")
+    lines = page.locator("#log li").count()
+    late = held[0].fetch()
+    more = '<ol hx-swap-oob="beforeend:#log"><li>late</li></ol>'
+    place = '<span id="log-place" hidden hx-swap-oob="true"><input name="after" value="x"></span>'
+    held[0].fulfill(response=late, body=late.text().replace("<h1", '<h1 data-late=""') + more + place)
+    expect(page.locator("h1[data-late]")).to_be_visible()
+    assert (page.locator("#log li").count(), page.locator("#log-place input").count()) == (lines, 0)
+    page.unroute_all(behavior="ignoreErrors")
+    page.get_by_role("link", name="Show the whole log").click()
+    expect(page.locator("#log-place input").first).to_be_attached()
+    page.get_by_role("button", name="Cancel run").click()
+    expect(page.locator("#summary h1")).to_contain_text("ancelled")
 
 
 def opened(page: Page) -> dict[str, Callable[[], None]]:

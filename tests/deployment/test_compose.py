@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from app.config import load_settings
+from app.connected import connected_processes, name_of_process
 from scripts.lint_dockerfile import problems as problems_of_dockerfile
 from tests.commands import jobwright
 from tests.deployment.mongodb import secured_mongod
@@ -138,6 +139,10 @@ def test_the_user_of_the_database_may_do_what_jobwright_needs_and_no_more(secure
     environment = {"PATH": "/usr/bin:/bin", "MONGODB_URI": uri, "JOBWRIGHT_DATA_DIR": str(tmp_path / "data")}
     made = jobwright(environment, "migrate")
     assert made.returncode == 0, made.stderr
+    with MongoClient[dict[str, Any]](uri, appname=name_of_process("web", "jobwright", version="9.9.9")) as web:
+        web["jobwright"]["users"].find_one()
+        with MongoClient[dict[str, Any]](uri) as client:
+            assert [(one.role, one.version) for one in connected_processes(client, "jobwright")] == [("web", "9.9.9")]
     with MongoClient[dict[str, Any]](uri) as client, pytest.raises(OperationFailure, match="not authorized"):
         client["other"]["things"].insert_one({})
     with MongoClient[dict[str, Any]](f"mongodb://{at}/") as client, pytest.raises(OperationFailure, match="requires authentication"):

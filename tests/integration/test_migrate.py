@@ -19,6 +19,7 @@ import pytest
 from pymongo.database import Database
 
 from app.clock import ManualClock
+from app.connected import connected_processes, name_of_process
 from app.errors import StartError
 from app.factory import Store, migrate
 from app.local_mongod import LocalMongod
@@ -217,6 +218,19 @@ def test_what_the_version_before_needs_is_left_until_no_node_of_it_lives(used: D
     assert rewritten(used)
     assert migrator.downgrade(NAMES[-1]) == [POST, PRE]
     assert sorted(used["things"].find(), key=lambda row: row["_id"]) == documents()
+
+
+def test_web_servers_of_another_version_are_noticed(used: Database[Document], mongod: str) -> None:
+    store = Store(used.client, used, None)
+    migrate(store)
+    with connect(mongod, name=name_of_process("web", used.name, version="0.0.1")) as web:
+        web[used.name]["users"].find_one()
+        with pytest.raises(StartError, match=r"Processes of another version .* web \(.+, 0\.0\.1\)\. "):
+            migrate(store, post=True)
+    eventually(lambda: not connected_processes(used.client, used.name))
+    with connect(mongod, name=name_of_process("web", "another", version="0.0.1")) as elsewhere:
+        elsewhere[used.name]["users"].find_one()
+        assert migrate(store, post=True) == [POST]
 
 
 def test_what_a_newer_release_has_applied_only_that_release_reverts(used: Database[Document]) -> None:

@@ -117,6 +117,18 @@ function setUpLog() {
   else toEnd();
 }
 
+// The page of an execution asks for its state and, if the log shows its end, for newer lines. When these come, somebody may have searched
+// the log or gone elsewhere in it: then the lines belong to no place in it, and only the state is shown.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.target.id !== "summary") return;
+  const place = document.querySelector("#log-place [name=after]");
+  if (event.detail.requestConfig.parameters.after === place?.value) return;
+  const answer = document.createElement("template");
+  answer.innerHTML = event.detail.serverResponse;
+  for (const part of answer.content.querySelectorAll("[hx-swap-oob='beforeend:#log'], #log-place")) part.remove();
+  event.detail.serverResponse = answer.innerHTML;
+});
+
 // The address of a list says what narrows it, and nothing of what does not.
 document.addEventListener("htmx:configRequest", (event) => {
   if (event.target.id !== "filters") return;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,16 +17,18 @@ from app.accounts.service import CHANGE_SCHEMA, NEW_SCHEMA
 from app.accounts.tokens import SCHEMA as TOKEN_SCHEMA
 from app.errors import Conflict, DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.mongo import Document
+from app.paging import Page
 from app.services import SESSION_SECRET
 from app.zones import zone_names
 from templates_lib.messages import say, say_many
 from web.current import actor, base_address, preference, services
 from web.forms import ABSENT
-from web.views.common import CHECK, Editor, form_of, is_refused, posted, posted_version, tell
+from web.views.common import CHECK, Editor, form_of, is_refused, page_number, posted, posted_version, tell
 from web.views.signin import renew_session
 
 blueprint = Blueprint("accounts_pages", __name__)
 
+PAGE_SIZE = 50  # service accounts of the list
 SOON = timedelta(days=14)  # a token that expires by then is marked
 MANY = 12  # with more users, the list has a search
 # What a role may do, in the order of the page; other permissions go without saying.
@@ -69,12 +71,14 @@ def _matches(user: User, query: str) -> bool:
 def list_service_accounts() -> str:
     """Shows the accounts of programs: their tokens and when these expire, when they were last used, how many jobs each has created."""
     service_accounts = [user for user in services().accounts.all(actor()) if user.kind is AccountKind.SERVICE]
-    rows, now = services().tokens.all(actor()), services().clock.now()
-    tokens = {user.id: [row for row in rows if row["user_id"] == user.id and row["revoked_at"] is None] for user in service_accounts}
-    made = services().directory.counts_by_owner([user.email for user in service_accounts])
-    return render_template(
-        "service_accounts.html", rows=[_service(user, tokens[user.id], made.get(user.email, 0), now) for user in service_accounts]
-    )
+    page, now = Page.cut(service_accounts, page=page_number(), limit=PAGE_SIZE), services().clock.now()
+    tokens: defaultdict[str, list[Document]] = defaultdict(list)
+    for row in services().tokens.all(actor()):
+        if row["revoked_at"] is None:
+            tokens[row["user_id"]].append(row)
+    made = services().directory.counts_by_owner([user.email for user in page.items])
+    rows = [_service(user, tokens[user.id], made.get(user.email, 0), now) for user in page.items]
+    return render_template("service_accounts.html", page=page, rows=rows)
 
 
 def _service(user: User, tokens: list[Document], jobs: int, now: datetime) -> dict[str, Any]:

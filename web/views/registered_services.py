@@ -16,11 +16,14 @@ from app.integrations.services.model import Instance, Service, distinct_versions
 from app.integrations.services.service import Overview
 from app.jobs.model import Job
 from app.jobs.registered import Drift, drift
+from app.paging import Page
 from templates_lib.messages import say, say_many
 from web.current import actor, services
-from web.views.common import tell
+from web.views.common import page_number, tell
 
 blueprint = Blueprint("service_pages", __name__, url_prefix="/services")
+
+PAGE_SIZE = 50  # services of the list, and jobs on the page of a service
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,8 @@ class ServiceRow:
 @blueprint.get("")
 def list_services() -> str:
     """Shows all services, by name."""
-    rows = [_row(overview) for overview in services().registered.all(actor())]
-    return render_template("services.html", rows=rows)
+    page = services().registered.page(actor(), page=page_number(), limit=PAGE_SIZE)
+    return render_template("services.html", page=page, rows=[_row(overview) for overview in page.items])
 
 
 @blueprint.get("/<name>")
@@ -91,11 +94,13 @@ def delete(name: str) -> Any:
 def _page(name: str, *, key: NewKey | None = None, owner: str = "", owner_error: str = "") -> str:
     """`key` is a signing key that was just made; `owner` is the text of an owner that could not be taken, and `owner_error` says why."""
     overview = services().registered.get(actor(), name)
+    jobs = Page.cut(overview.jobs, page=page_number(), limit=PAGE_SIZE)
     return render_template(
         "service.html",
         row=_row(overview),
         overview=overview,
-        drifts={job.id: _drifts(job) for job in overview.jobs},
+        jobs=jobs,
+        drifts={job.id: _drifts(job) for job in jobs.items},
         handlers=_without_instance(overview),
         calls=_last_calls(overview),
         condition=next((item for item in services().connections.conditions() if item.name == name), None),

@@ -26,6 +26,7 @@ from app.jobs.pausing import Pausing
 from app.jobs.registered import drift
 from app.jobs.registration import Registrations
 from app.mongo import Document
+from app.paging import Page
 from app.validation.together import beside
 from templates_lib import calls
 from templates_lib.messages import say
@@ -80,6 +81,12 @@ class RegisteredServices:
         """Returns every service, by name. Raises Forbidden."""
         require(actor, May.SEE_SERVICES)
         return self._overviews(actor, self._store.all())
+
+    def page(self, actor: Actor, *, page: int, limit: int) -> Page[Overview]:
+        """Returns one page of all services, by name. Raises Forbidden."""
+        require(actor, May.SEE_SERVICES)
+        cut = Page.cut(self._store.all(), page=page, limit=limit)
+        return Page.of(self._overviews(actor, cut.items), total=cut.total, page=cut.page, limit=limit)
 
     def get(self, actor: Actor, name: str) -> Overview:
         """Returns one service. Raises NotFound, Forbidden."""

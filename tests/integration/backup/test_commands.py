@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.connected import connected_processes
 from app.factory import Store
 from tests.commands import jobwright
 from tests.support import KEY, OTHER_KEY, Service, eventually
@@ -58,6 +61,21 @@ def _due_times(executions: Any) -> set[Any]:
     times = {row["scheduled_for"] for row in rows}
     assert len(times) == len(rows)
     return times
+
+
+def test_a_web_server_that_is_connected_is_noticed(environment: dict[str, str], empty: Store, mongod: str, tmp_path: Path) -> None:
+    """It is in no list of nodes."""
+    said = jobwright(environment, "backup", str(tmp_path), check=True).stdout.strip()
+    web = Service("web", uri=mongod, database=empty.database.name, data_dir=tmp_path / "data", warm=True).wait_ready()
+    try:
+        assert [one.role for one in connected_processes(empty.client, empty.database.name)] == ["web"]
+        assert connected_processes(empty.client, f"{empty.database.name}2") == []
+        refused = jobwright(environment, "restore", said, "--replace")
+        assert refused.returncode == 78
+        assert re.search(rf"connected to this database: web \(.+, {version('jobwright')}\)\. Stop them first", refused.stderr)
+    finally:
+        assert web.stop() == 0
+    assert jobwright(environment, "restore", said, "--replace").stdout.splitlines()[0] == "Restored."
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from app.services import Services
 from templates_lib.messages import say
 from tests.builders.watching import watched
 from tests.conftest import Api, csrf
+from tests.integration.integrations.conftest import account
 from tests.integration.integrations.test_manifest import HEARTBEAT, MANIFEST, job, manifest
 from tests.integration.integrations.test_registration import BY_URL, REGISTER, registered
 from tests.posting import post
@@ -84,6 +85,29 @@ def test_the_list_asks_the_database_as_often_for_many_services_as_for_one(
             assert all(overview.connection for overview in shown)
     assert all(sent == asked[0] for sent in asked)
     assert len(asked[0]) <= 4
+
+
+def test_lists_of_services_their_jobs_and_their_accounts_have_pages(
+    browser_client: FlaskClient, bot_api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.views.registered_services.PAGE_SIZE", 2)
+    monkeypatch.setattr("web.views.accounts.PAGE_SIZE", 2)
+    for name in ("a", "b", "c"):
+        jobs = [job(f"{name}-{end}") for end in "xyz"]
+        bot_api("PUT", f"/api/services/{name}-service/manifest", manifest(*jobs, service=f"{name}-service"))
+        account(services, f"{name}@example.com")
+
+    def names(path: str) -> list[str]:
+        shown = page(browser_client, path)
+        links = [link.text(strip=True) for link in shown.css("table td.name a")]
+        assert shown.css_first("h1 .count, h2 .count").text() in {"3", "4"}, "the whole number"
+        return links
+
+    assert [len(names(f"/services?page={number}")) for number in (1, 2, 7)] == [2, 1, 1]
+    assert not set(names("/services")) & set(names("/services?page=2"))
+    assert (names("/services/a-service")[:2], names("/services/a-service?page=2")[:1]) == (["a-x", "a-y"], ["a-z"])
+    assert [len(names(f"/service-accounts?page={number}")) for number in (1, 2)] == [2, 2]
+    assert [link.attributes["href"] for link in page(browser_client, "/services").css("nav.pages a")] == ["?page=2"]
 
 
 def test_a_service_shows_jobs_instances_and_handlers_that_are_missing(

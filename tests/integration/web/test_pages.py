@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from selectolax.lexbor import LexborHTMLParser
 
 from app.accounts.model import Role
 from app.audit.model import SYSTEM, Actor
@@ -320,6 +321,23 @@ def test_delete_asks_and_does(browser_client: FlaskClient, services: Services, s
     assert "The job no longer runs" in page
     answer = browser_client.post(f"/jobs/{job.id}/delete", data={"csrf_token": csrf(page)}, follow_redirects=True)
     assert "Job Night job deleted. Its executions are kept." in text(answer)
+
+
+def test_links_to_a_deleted_job_lead_to_what_is_left(browser_client: FlaskClient, services: Services, super_admin: Actor) -> None:
+    """Those of the audit trail, of its executions, of mails."""
+    job = make_job(services, super_admin)
+    services.jobs.delete(super_admin, job.id)
+    shown = browser_client.get("/audit")
+    assert f'href="/jobs/{job.id}"' in text(shown)
+    page = text(browser_client.get(f"/jobs/{job.id}"))
+    assert f"{super_admin.name} deleted this job on" in " ".join(page.split())
+    links = {link.attributes["href"] for link in LexborHTMLParser(page).css("main a")}
+    assert {f"/executions?job={job.id}", f"/audit?kind=job&target_id={job.id}"} <= links
+    for link in links:
+        assert browser_client.get(link).status_code == 200, link
+    back = browser_client.post(f"/jobs/{job.id}/undelete", data={"csrf_token": csrf(page)}, follow_redirects=True)
+    assert "Job Night job restored" in text(back)
+    assert browser_client.get("/jobs/never-there").status_code == 404
 
 
 def test_the_schedule_preview_says_words_runs_or_what_is_wrong(browser_client: FlaskClient) -> None:

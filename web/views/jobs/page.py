@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Response, redirect, render_template, request, url_for
 
-from app.accounts.permissions import May, require
+from app.accounts.permissions import May, lacks, require
 from app.errors import LimitReached, NotFound, ValidationFailed
 from app.jobs.filters import JobFilter
 from app.jobs.model import Job
@@ -25,8 +25,13 @@ from web.views.schedule_form import merged, parts_context, preview_schedule
 
 @blueprint.get("/<job_id>")
 def show(job_id: str) -> str:
-    """Shows a job: its state, its definition, its history."""
-    return _page(job_id)
+    """Shows a job: its state, its definition, its history. Links to a job outlive it: of a deleted one, shows what is left."""
+    try:
+        return _page(job_id)
+    except NotFound:
+        job = services().deleted_jobs.get(actor(), job_id)
+    trail = lacks(actor(), May.SEE_AUDIT) is None
+    return render_template("job_deleted.html", job=job, changes=lacks(actor(), May.CHANGE_JOBS) is None, trail=trail)
 
 
 def _page(job_id: str, *, note: str = "", note_error: str = "") -> str:

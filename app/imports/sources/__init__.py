@@ -7,9 +7,10 @@ import re
 from app.imports.sources.agenda import Agenda
 from app.imports.sources.apscheduler import ApScheduler
 from app.imports.sources.base import Source, SourceError, SourceOptions
+from app.imports.sources.celery_beat import CeleryBeat
 from app.imports.sources.crontab import Crontab
 
-SOURCES: dict[str, Source] = {source.type: source for source in (Crontab(), Agenda(), ApScheduler())}
+SOURCES: dict[str, Source] = {source.type: source for source in (Crontab(), Agenda(), ApScheduler(), CeleryBeat())}
 _TYPE = re.compile(r"[a-z][a-z0-9-]*")
 
 

@@ -71,7 +71,7 @@ class ApScheduler(Source):
         entries: list[Entry] = []
         digest = hashlib.sha256()
         for row in rows:
-            made = list(_entries(row, store))
+            made = [_without_past(entry, options.now) for entry in _entries(row, store)]
             entries += made
             digest.update(_content(row, made))
         remarks = [] if rows else ["The store has no jobs."]
@@ -187,6 +187,14 @@ def _entry(row: _Row, state: JobState, store: _Store, where: str, entry_id: str)
         secrets=tuple(redactor.found),
         prints=tuple(redactor.prints),
     )
+
+
+def _without_past(entry: Entry, now: datetime) -> Entry:
+    """Returns an entry; a note if its only time has passed, so that APScheduler is about to remove it."""
+    spec = json.loads(entry.values["trigger"]) if entry.kind is EntryKind.JOB else {}
+    if spec.get("type") != "date" or datetime.fromisoformat(spec["at"]) > now:
+        return entry
+    return replace(entry, kind=EntryKind.NOTE, reason=f"was due at {spec['at']}, and is not due again")
 
 
 def _content(row: _Row, entries: list[Entry]) -> bytes:

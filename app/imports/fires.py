@@ -18,6 +18,7 @@ COUNT = 200  # times that are compared from now on
 HORIZON = timedelta(days=3 * 366)  # further than that nothing is compared
 CHANGES = 2  # clock changes around which all times are compared
 AROUND = timedelta(hours=6)  # before and after a clock change
+LARGEST_SHIFT = timedelta(hours=2)  # of a clock change: that of Antarctica/Troll
 # cron(8): a clock change of three hours or more is a correction of the clock, and nothing is made up for.
 LARGEST_GAP = timedelta(hours=3)
 
@@ -26,12 +27,14 @@ Times = Callable[[datetime, datetime], Iterator[datetime]]  # the times of (afte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How two schedules compare. `wrong` is the first time that only one of them has; `theirs` says that it is the old scheduler."""
+    """How two schedules compare. `wrong` is the first time that only one of them has; `theirs` says that it is the old scheduler.
+    `at_changes` means that all such times lie in an hour that a clock change skips or repeats."""
 
     compared: int
     first: datetime | None
     wrong: datetime | None = None
     theirs: bool = False
+    at_changes: bool = False
 
     @property
     def equal(self) -> bool:
@@ -44,14 +47,30 @@ def compare(theirs: Times, ours: Times, timezone: str, now: datetime) -> Compari
     expected, actual = list(islice(theirs(now, until), COUNT)), list(islice(ours(now, until), COUNT))
     compared, first = len(expected), expected[0] if expected else None
     wrong = _first_difference(expected, actual)
+    differences = _differences(expected, actual)
     for change in clock_changes(timezone, now):
         begin, end = change - AROUND, change + AROUND
-        near = list(theirs(begin, end))
+        near, ours_near = list(theirs(begin, end)), list(ours(begin, end))
         compared += len(near)
-        wrong = wrong or _first_difference(near, list(ours(begin, end)))
+        wrong = wrong or _first_difference(near, ours_near)
+        differences |= set(near) ^ set(ours_near)
     if wrong is None:
         return Comparison(compared=compared, first=first)
-    return Comparison(compared=compared, first=first, wrong=wrong[0], theirs=wrong[1])
+    zone = zone_of(timezone)
+    at_changes = all(_is_at_change(zone, moment) for moment in differences)
+    return Comparison(compared=compared, first=first, wrong=wrong[0], theirs=wrong[1], at_changes=at_changes)
+
+
+def _differences(expected: list[datetime], actual: list[datetime]) -> set[datetime]:
+    """The times that only one of two lists has. Where both were cut off after COUNT times, the longer span of one says nothing."""
+    ends = [times[-1] for times in (expected, actual) if len(times) == COUNT]
+    end = min(ends, default=None)
+    return {moment for moment in set(expected) ^ set(actual) if end is None or moment <= end}
+
+
+def _is_at_change(zone: ZoneInfo, moment: datetime) -> bool:
+    """Whether a clock change skips or repeats the hour around a time."""
+    return _offset(zone, moment - LARGEST_SHIFT) != _offset(zone, moment + LARGEST_SHIFT)
 
 
 def _first_difference(expected: list[datetime], actual: list[datetime]) -> tuple[datetime, bool] | None:

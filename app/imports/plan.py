@@ -179,7 +179,7 @@ def _plan_entry(source: Source, entry: Entry, shared: _Shared) -> PlanEntry:
         draft.mapped("disabled", entry.disabled, "paused", "the job is created paused, and cutting over leaves it so")
     _name(entry, draft, shared.names)
     _defaults(draft)
-    fires = _compared(draft, times, shared.now) if times is not None else None
+    fires = _compared(source, draft, times, shared.now) if times is not None else None
     _approvals(draft)
     waits_for = ""
     if shared.templates is not None and draft.body["template_type"] not in shared.templates:
@@ -227,14 +227,18 @@ def _defaults(draft: Draft) -> None:
     body.setdefault("retry_policy", {"max_retries": 0})
 
 
-def _compared(draft: Draft, times: Times, now: datetime) -> dict[str, Any]:
-    """Compares the times of the job with those of the entry. A difference must be decided."""
+def _compared(source: Source, draft: Draft, times: Times, now: datetime) -> dict[str, Any]:
+    """Compares the times of the job with those of the entry. A difference must be decided, unless it is what the source always does when
+    the clock is changed."""
     trigger = trigger_of(draft.body["schedule"])
     result = compare(times, partial(trigger_times, trigger), trigger.timezone, now)
     shown = {"compared": result.compared, "equal": result.equal, "first": _text(result.first), "wrong": _text(result.wrong)}
     if result.wrong is not None:
         only = "the old scheduler" if result.theirs else "the job"
         words = f"The times differ: only {only} starts at {_text(result.wrong)}."
+        if result.at_changes and source.at_clock_changes:
+            draft.mapped("clock changes", "", "schedule", f"{source.at_clock_changes}. {words}")
+            return shown
         choices = {ACCEPT: "The job is created with its own times.", LEAVE_OUT: LEAVE_OUT_WORDS}
         draft.questions.append(Question(text=words, choices=choices))
     return shown

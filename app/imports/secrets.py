@@ -82,6 +82,10 @@ class Redactor:
             return [self.redact_json(inner, name) for inner in value]
         return value
 
+    def hidden(self, what: str, identity: str) -> str:
+        """Returns a placeholder for a secret whose value the source does not have. `identity` tells it from others."""
+        return self._mark(what, identity)
+
     def _replace(self, text: str, what: str, pattern: re.Pattern[str]) -> str:
         parts, place = [], 0
         for match in pattern.finditer(text):

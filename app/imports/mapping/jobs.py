@@ -53,7 +53,7 @@ def map_entry(entry: Entry, source: Source, options: SourceOptions, draft: Draft
     draft.fields += inner.fields
     draft.questions += inner.questions
     draft.needs += inner.needs
-    draft.script = inner.script
+    draft.script = inner.script or draft.script
     if jitter := inner.body.pop("jitter_seconds", 0):
         draft.body["schedule"]["jitter_seconds"] = jitter
     draft.body |= inner.body

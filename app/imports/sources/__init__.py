@@ -8,9 +8,21 @@ from app.imports.sources.agenda import Agenda
 from app.imports.sources.apscheduler import ApScheduler
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.celery_beat import CeleryBeat
+from app.imports.sources.cronicle import Cronicle
 from app.imports.sources.crontab import Crontab
+from app.imports.sources.kubernetes import Kubernetes
+from app.imports.sources.systemd import Systemd
 
-SOURCES: dict[str, Source] = {source.type: source for source in (Crontab(), Agenda(), ApScheduler(), CeleryBeat())}
+_KNOWN: tuple[Source, ...] = (
+    Crontab(),
+    Systemd(),
+    Kubernetes(),
+    Cronicle(),
+    Agenda(),
+    ApScheduler(),
+    CeleryBeat(),
+)
+SOURCES: dict[str, Source] = {source.type: source for source in _KNOWN}
 _TYPE = re.compile(r"[a-z][a-z0-9-]*")
 
 

@@ -18,7 +18,7 @@ from app.node.work_source import PushedSource
 log = get_logger(__name__)
 
 PROBE_SECONDS = 10.0
-DEAF_SECONDS = 35.0  # a consumer that takes no probe for so long, while the broker answers, takes nothing
+DEAF_SECONDS = 35.0  # a consumer that takes no probe for so long, or is not connected for so long, takes nothing
 NEEDS_SECONDS = 5.0  # which labels executions need is looked up again after this time
 STALE_SECONDS = 1.0  # a hint that this worker has no room for goes back after this time, to where other workers take it
 RESTART_SECONDS = 15.0  # a consumer lets go of its connection within this time, or its process ends
@@ -31,6 +31,7 @@ class Hearing(Loop):
     2. The queues follow the labels that executions need. A worker that drains, or may start nothing, consumes none.
     3. Every PROBE_SECONDS it sends a message to itself. If it takes none for DEAF_SECONDS while the broker answers, it does not hear: it
        counts as no capacity, and its consumer is started anew. If the consumer hangs in its old connection, `on_failure` ends the process.
+    4. A consumer that could not connect for DEAF_SECONDS does not hear either. It goes on trying.
 
     `on_change` is called when `listening` has changed, and `on_hint` when a hint has come.
     """
@@ -64,7 +65,8 @@ class Hearing(Loop):
         self._known_needs: tuple[tuple[str, ...], ...] = ()
         self._needs_at = self._probed_at = self._answered_at = float("-inf")
         self._since: float | None = None
-        self._hears = True
+        self._connected_at = clock.monotonic()  # or since when it tries to
+        self._hears, self._answers = True, False
         self._queues: tuple[str, ...] = ()
         self._failed = threading.Event()
 
@@ -74,25 +76,29 @@ class Hearing(Loop):
 
     def turn(self) -> None:
         self._source.give_back(STALE_SECONDS)
-        guarded("needs", self._follow_needs)
+        self._follow_needs()
         self._probe()
         self._judge()
 
     def close(self) -> None:
         super().close()
-        self._publisher.forget(self._worker)
+        if self._answers and not self._thread.is_alive():  # otherwise a stop would wait for the broker, which removes the queue itself
+            self._publisher.forget(self._worker)
         self._publisher.close()
 
     def _follow_needs(self) -> None:
         now = self._clock.monotonic()
         if now - self._needs_at >= NEEDS_SECONDS:
-            self._known_needs = tuple(tuple(needs) for needs in self._needs() if not missing(needs, self._labels))
             self._needs_at = now
+            guarded("needs", self._read_needs)
         queues = () if self._rests() else tuple(queues_of(self._routes, self._known_needs))
         if queues != self._queues:
             self._queues = queues
             self.consumer.consume(queues)
             self.on_change()
+
+    def _read_needs(self) -> None:
+        self._known_needs = tuple(tuple(needs) for needs in self._needs() if not missing(needs, self._labels))
 
     def _probe(self) -> None:
         heard, now = self.consumer.heard(), self._clock.monotonic()
@@ -101,16 +107,21 @@ class Hearing(Loop):
         if heard.since is None or now - self._probed_at < PROBE_SECONDS:
             return
         self._probed_at = now
+        self._answers = False
         try:
             self._publisher.probe(self._worker, "probe")
-            self._answered_at = now
+            self._answers, self._answered_at = True, now
         except BrokerAway as error:
             log.warning("broker.away", reason=str(error))
 
     def _judge(self) -> None:
         heard, now = self.consumer.heard(), self._clock.monotonic()
         if heard.since is None:
+            if self._hears and now - self._connected_at > DEAF_SECONDS:
+                log.error("worker.deaf", seconds=round(now - self._connected_at))
+                self._tell(hears=False)
             return
+        self._connected_at = now
         silent = now - max(heard.since, heard.at or heard.since)
         deaf = silent > DEAF_SECONDS and now - self._answered_at < PROBE_SECONDS + RESTART_SECONDS
         if not deaf:

@@ -145,7 +145,7 @@ class Releaser:
 
     def _crews(self) -> list[Crew]:
         read_at, crews = self._known
-        if self._clock.monotonic() - read_at > WORKERS_SECONDS:
+        if not crews or self._clock.monotonic() - read_at > WORKERS_SECONDS:
             now = self._clock.now()
             crews = crews_of((node for node in self._nodes() if _takes(node) and node.lives(now)), self._routes)
             self._known = self._clock.monotonic(), crews

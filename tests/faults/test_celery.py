@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import httpx
 import pytest
 
 from app.audit.model import SYSTEM
-from tests.builders.brokers import Broker, Redis
+from tests.builders.amqp_proxy import AmqpProxy
+from tests.builders.brokers import Broker, Rabbit, Redis
 from tests.builders.fleet import Fleet
 from tests.builders.nats import free_port
 from tests.builders.resp_proxy import RespProxy
@@ -113,15 +115,43 @@ def test_purged_queues_lose_nothing(redis: Redis, fleet: MakeFleet) -> None:
     assert house.outcomes() == {"success": 300}
 
 
-def test_a_worker_that_hears_nothing_is_found_and_others_get_its_runs(redis: Redis, fleet: MakeFleet) -> None:
+@pytest.mark.xdist_group("rabbit")
+def test_what_rabbitmq_loses_and_doubles_changes_nothing(rabbit: Rabbit, fleet: MakeFleet, tmp_path: Path) -> None:
+    proxy, trace = AmqpProxy(rabbit.port, dropped=0.15, doubled=0.15), tmp_path / "trace"
+    trace.touch()
+    house = fleet(rabbit.url_at(proxy.port))
+    house.worker()
+    house.worker()
+    ids = house.put(house.job(parameters={"file": str(trace)}), 200)
+    house.wait_for(200)
+    assert house.outcomes() == {"success": 200}
+    assert min(proxy.counts.values()) > 10, "the proxy did its work"
+    effects = Counter(line.split()[1] for line in trace.read_text().splitlines() if line.startswith("end"))
+    assert effects == Counter(ids)
+    proxy.close()
+
+
+BROKERS = {"redis": RespProxy, "rabbit": AmqpProxy}
+ONLY_LONG = [pytest.mark.xdist_group("rabbit"), pytest.mark.skipif(not LONG, reason="it takes a minute")]
+
+
+@pytest.mark.parametrize("name", ["redis", pytest.param("rabbit", marks=ONLY_LONG)])
+def test_a_worker_that_hears_nothing_is_found_and_others_get_its_runs(name: str, fleet: MakeFleet, request: pytest.FixtureRequest) -> None:
     """It is connected, and its broker answers; only the connection by which it waits for messages is dead."""
-    proxy = RespProxy(redis.port)
-    house = fleet(redis.url)
-    deaf = house.worker(CELERY_BROKER_URL=redis.url_at(proxy.port))
+    broker: Broker = request.getfixturevalue(name)
+    proxy, port = BROKERS[name](broker.port), free_port()
+    house = fleet(broker.url)
+    deaf = house.worker(CELERY_BROKER_URL=broker.url_at(proxy.port), JOBWRIGHT_HEALTH_PORT=str(port))
+
+    def asked(path: str) -> int:
+        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=30).status_code
+
+    eventually(lambda: asked("/ready") == 200)
     proxy.deaf = True
     began = time.monotonic()
     eventually(lambda: deaf.event("worker.deaf"), seconds=60)
     assert time.monotonic() - began < 45
+    assert (asked("/ready"), asked("/live")) == (503, 200)
     house.worker()
     house.put(house.job(), 20)
     house.wait_for(20)
@@ -129,4 +159,5 @@ def test_a_worker_that_hears_nothing_is_found_and_others_get_its_runs(redis: Red
     assert house.outcomes() == {"success": 20}
     proxy.deaf = False
     eventually(lambda: house.store.database["nodes"].count_documents({"hears": True}) == 2)
+    assert asked("/ready") == 200
     proxy.close()

@@ -24,6 +24,11 @@ class BrokerFacts:
     text: str
     eviction: str = ""
 
+    @property
+    def problem(self) -> str:
+        """What is wrong with a broker that answers; empty if nothing is."""
+        return f"It deletes messages when its memory is full (maxmemory-policy {self.eviction}), which delays runs" if self.eviction else ""
+
 
 def inspect_broker(url: str) -> BrokerFacts:
     """Raises BrokerAway if it does not answer, and StartError if Celery is not installed."""
@@ -40,7 +45,8 @@ def inspect_broker(url: str) -> BrokerFacts:
 
 @dataclass(frozen=True, slots=True)
 class BrokerState:
-    """`address` has no password. `problem` says why it does not answer; it is empty if it does, and may name the address."""
+    """`address` has no password. `problem` says why it does not answer, or that it deletes messages; it is empty if all is well, and may
+    name the address."""
 
     address: str
     problem: str = ""
@@ -49,7 +55,7 @@ class BrokerState:
 class BrokerLook:
     """One look at a broker, in a thread of its own."""
 
-    def __init__(self, url: str, inspect: Callable[[str], object]) -> None:
+    def __init__(self, url: str, inspect: Callable[[str], BrokerFacts]) -> None:
         self._url, self._inspect = url, inspect
         self._began, self._ended_at = time.monotonic(), float("inf")
         self._ended, self._problem = threading.Event(), ""
@@ -68,7 +74,7 @@ class BrokerLook:
 
     def _run(self) -> None:
         try:
-            self._inspect(self._url)
+            self._problem = self._inspect(self._url).problem
         except Exception as error:  # it was not reached, or its driver failed
             self._problem = without_secrets(str(error) or type(error).__name__, self._url)
         self._ended_at = time.monotonic()
@@ -79,7 +85,7 @@ class BrokerLooks:
     """Looks at a broker for the health pages. Anybody may ask for those, as often as they like: one look at most is on its way, and it
     serves all who ask until FRESH_SECONDS after its end."""
 
-    def __init__(self, url: str, inspect: Callable[[str], object] = inspect_broker) -> None:
+    def __init__(self, url: str, inspect: Callable[[str], BrokerFacts] = inspect_broker) -> None:
         self._url, self._inspect = url, inspect
         self._lock = threading.Lock()
         self._look: BrokerLook | None = None

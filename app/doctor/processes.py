@@ -10,7 +10,7 @@ from app.errors import StartError
 from app.factory import Store
 from app.findings import Finding, Level
 from app.integrations.nats.connection import find_server
-from app.scheduling.node_store import SILENT_AFTER, NodeStore
+from app.scheduling.node_store import SILENT_AFTER, NodeRole, NodeStore
 from app.services import Services
 from app.traces.base import require_opentelemetry
 
@@ -18,15 +18,22 @@ MOST_UNPUBLISHED = 1_000  # records that owe events to the bus while it answers;
 
 
 def check_nodes(services: Services, store: Store) -> Iterator[Finding]:
-    """Yields whether schedulers are online and look for due jobs, and how their clocks differ."""
+    """Yields whether schedulers are online and look for due jobs, whether workers take all routes and hear the broker, and how clocks
+    differ."""
     now, seen = services.clock.now(), NodeStore(store.database).all()
     live = [node for node in seen if node.lives(now)]
-    if not live:
+    if not any(node.role == NodeRole.SCHEDULER for node in live):
         yield Finding("Nodes", Level.WARNING, "no scheduler is online", "Start `jobwright serve` or `jobwright scheduler`.")
+    for route in services.node_control.untaken_routes():
+        text = f"no worker that is online takes the route {route}, so its runs wait"
+        yield Finding("Nodes", Level.WARNING, text, f"Start `jobwright worker --routes {route}`.")
     for node in live:
         if node.tick_age_seconds > SILENT_AFTER.total_seconds():
             text = f"the scheduler of {node.id} has not ticked for {node.tick_age_seconds:.0f} s"
             yield Finding("Nodes", Level.PROBLEM, text, "Look for `tick.failed` in its log and restart it.")
+        elif node.hears is False:
+            text = f"no message from the broker reaches the worker {node.id}"
+            yield Finding("Nodes", Level.PROBLEM, text, "Look for `broker.away` and `worker.deaf` in its log.")
         else:
             yield skew_finding("Nodes", node.id, node.skew_seconds)
 

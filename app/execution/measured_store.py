@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,8 +33,8 @@ _FIELDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """`free` executions could start now, `all` wait, those for a retry or a slot too. `oldest` is when the one that has waited longest
-    could start for the first time; None if none can."""
+    """`free` executions could start now, `all` wait, those for a retry, a slot or a node with their labels too. `oldest` is when the one
+    that has waited longest could start for the first time; None if none can."""
 
     free: int
     all: int
@@ -71,19 +71,21 @@ class MeasuredStore:
     def __init__(self, database: Database[Document]) -> None:
         self._executions = Records(database, COLLECTION, EXECUTION)
 
-    def waiting(self, now: datetime) -> Waiting:
-        """What waits. An execution that waits for a slot of its job or group could not start now."""
+    def waiting(self, now: datetime, takes: Callable[[Collection[str]], bool]) -> Waiting:
+        """What waits. An execution that waits for a slot of its job or group could not start now, nor could one that needs labels which no
+        node has: `takes` says whether some node has them."""
         free = {"$and": [{"$lte": ["$available_at", now]}, {"$eq": [{"$type": "$waits_for"}, "missing"]}]}
         sums = {
-            "_id": None,
+            "_id": "$needs_key",
             "all": {"$sum": 1},
             "free": {"$sum": {"$cond": [free, 1, 0]}},
             "oldest": {"$min": {"$cond": [free, "$available_at", None]}},
         }
         stages: list[Document] = [{"$match": {"queue_rank": {"$exists": True}}}, {"$group": sums}]
-        row = next(iter(self._executions.aggregate(stages, hint=WAITING_INDEX, maxTimeMS=QUERY_TIME_MS)), {})
-        oldest = row.get("oldest")
-        return Waiting(free=row.get("free", 0), all=row.get("all", 0), oldest=oldest if isinstance(oldest, datetime) else None)
+        rows = list(self._executions.aggregate(stages, hint=WAITING_INDEX, maxTimeMS=QUERY_TIME_MS))
+        placed = [row for row in rows if takes(row["_id"].split(",") if row["_id"] else ())]
+        oldest = [row["oldest"] for row in placed if isinstance(row["oldest"], datetime)]
+        return Waiting(free=sum(row["free"] for row in placed), all=sum(row["all"] for row in rows), oldest=min(oldest, default=None))
 
     def running(self, now: datetime) -> RunningNow:
         """What runs. An attempt began when it was claimed."""

@@ -53,7 +53,7 @@ def build_executions(ground: Ground, materials: Materials, jobs: Jobs) -> Execut
         bounds=RunBounds.from_settings(ground.settings),
         queued=ground.queued,
         why_it_cannot_start=lambda execution: (
-            maintenance.why_nothing_starts(clock.now()) or materials.node_control.why_none(execution.needs)
+            maintenance.why_nothing_starts(clock.now()) or materials.node_control.why_none(execution.needs, execution.template_type)
         ),
     )
     previews = Previews(queue=stores.queue, limit=limit, jobs=registered, audit=audit, clock=clock, queued=ground.queued)

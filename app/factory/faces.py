@@ -133,7 +133,7 @@ def _services(
         registered=integrations.registered,
         registration=integrations.registration,
         registrations=integrations.registrations,
-        metrics=build_metrics(ground, executions.unplaced),
+        metrics=build_metrics(ground, executions.unplaced, materials.node_control),
         samples=_samples(ground, materials, jobs, executions),
         imports=Imports(
             store=ground.stores.imports,

@@ -29,15 +29,16 @@ if TYPE_CHECKING:
     from app.execution.unplaced import Unplaced
     from app.factory.stores import Stores
     from app.outbox.store import OutboxStore
+    from app.scheduling.node_control import NodeControl
 
 
-def build_metrics(ground: Ground, unplaced: Unplaced) -> Metrics:
+def build_metrics(ground: Ground, unplaced: Unplaced, node_control: NodeControl) -> Metrics:
     """The metrics of this process and of the installation."""
     settings, stores, clock = ground.settings, ground.stores, ground.clock
 
     def queue() -> Values:
         now, live = clock.now(), stores.statistics.counts_by_status()
-        return queue_values(stores.measured.waiting(now), stores.measured.running(now), live, now)
+        return queue_values(stores.measured.waiting(now, node_control.takes), stores.measured.running(now), live, now)
 
     def jobs() -> Values:
         by_schedule = stores.usage.counts_by_schedule()

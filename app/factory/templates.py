@@ -73,7 +73,7 @@ def build_materials(ground: Ground, catalogue: Catalogue | None) -> Materials:
         presets=Presets(stores.presets, catalogue, audit, clock),
         sharing=Sharing(templates, catalogue, ground.keys, settings.trusted_template_keys),
         calendars=calendars,
-        node_control=NodeControl(stores.nodes, audit, clock),
+        node_control=NodeControl(stores.nodes, audit, clock, dict(settings.celery_routes) if settings.by_celery else None),
         triggers=Triggers(max_lookahead_days=settings.max_lookahead_days, calendars=calendars),
     )
 

@@ -144,16 +144,19 @@ METRICS = (
     ),
     # -- executions that wait and run
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_executions", "Executions that wait or run, by status", "status"),
-    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_queue_depth", "Executions that could start now"),
+    _metric(
+        Kind.GAUGE,
+        Source.DATABASE,
+        "jobwright_queue_depth",
+        "Executions that could start now, without those that need labels which no online node has",
+    ),
     _metric(
         Kind.GAUGE,
         Source.DATABASE,
         "jobwright_queue_backlog",
-        "Executions that wait, also for a later time or for another run of their job",
+        "Executions that wait, also for a later time, for another run of their job or for a node",
     ),
-    _metric(
-        Kind.GAUGE, Source.DATABASE, "jobwright_queue_oldest_seconds", "For how long the first execution of the queue could have started"
-    ),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_queue_oldest_seconds", "For how long the first of these executions could have started"),
     _metric(
         Kind.GAUGE,
         Source.DATABASE,

@@ -124,6 +124,7 @@ class Releaser:
             return AWAY_SECONDS
         self._away = False
         log.info("broker.back", announced_anew=self._store.unmark_all())
+        self.warn_of_eviction()
         return 0.0
 
     def _announce(self, taker: Taker, waiting: Sequence[Waiting]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor
 from app.audit.service import AuditTrail
+from app.broker.queues import DEFAULT_ROUTE, routes_in
 from app.clock import Clock
 from app.errors import Conflict, NotFound
 from app.labels import missing, union
@@ -36,10 +37,13 @@ def state_of(node: NodeSeen, now: datetime) -> NodeState:
 
 
 class NodeControl:
-    """Shows nodes, and drains them. A node reads with its next heartbeat what was asked of it."""
+    """Shows nodes, and drains them. A node reads with its next heartbeat what was asked of it.
 
-    def __init__(self, nodes: NodeStore, audit: AuditTrail, clock: Clock) -> None:
-        self._nodes, self._audit, self._clock = nodes, audit, clock
+    `routes` are those of templates to Celery workers; None where nodes look into the queue themselves.
+    """
+
+    def __init__(self, nodes: NodeStore, audit: AuditTrail, clock: Clock, routes: Mapping[str, str] | None = None) -> None:
+        self._nodes, self._audit, self._clock, self._routes = nodes, audit, clock, routes
 
     # -- for people -----------------------------------------------------------------------------------------------
 
@@ -92,14 +96,22 @@ class NodeControl:
         wanted = tuple(needs)
         return not wanted or any(not missing(wanted, node.labels) for node in self._taking())
 
-    def why_none(self, needs: Iterable[str]) -> Said | None:
-        """Returns in a sentence without its end that no node has these labels; None if some node takes executions that need them."""
+    def why_none(self, needs: Iterable[str], template: str) -> Said | None:
+        """Returns in a sentence without its end that no node has these labels, or takes runs of this template; None if some node does."""
         wanted = tuple(needs)
-        if self.takes(wanted):
-            return None
-        return say_many(
-            "no running node has the label {labels}", "no running node has the labels {labels}", len(wanted), labels=", ".join(wanted)
-        )
+        if not self.takes(wanted):
+            return say_many(
+                "no running node has the label {labels}", "no running node has the labels {labels}", len(wanted), labels=", ".join(wanted)
+            )
+        route = (self._routes or {}).get(template, DEFAULT_ROUTE)
+        return say("no running worker takes the route {route}", route=route) if route in self.untaken_routes() else None
+
+    def untaken_routes(self) -> list[str]:
+        """Returns the routes that no worker takes now, sorted: of those of templates, and the route of all other templates."""
+        if self._routes is None:
+            return []
+        taken = routes_in(queue for node in self._taking() for queue in node.queues)
+        return sorted({DEFAULT_ROUTE, *self._routes.values()} - taken)
 
     def _taking(self) -> list[NodeSeen]:
         now = self._clock.now()

@@ -72,6 +72,10 @@ class Redis(Broker):
     def url_at(self, port: int) -> str:
         return f"redis://127.0.0.1:{port}/0"
 
+    def set(self, option: str, value: str) -> None:
+        """Changes its configuration while it runs."""
+        subprocess.run(["redis-cli", "-p", str(self.port), "config", "set", option, value], check=True, capture_output=True)
+
     def command(self) -> tuple[list[str], dict[str, str]]:
         options = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.folder), "save": "", "appendonly": "no"}
         return [self._binary, *(part for name, value in options.items() for part in (f"--{name}", value))], {}

@@ -161,3 +161,17 @@ def test_a_worker_that_hears_nothing_is_found_and_others_get_its_runs(name: str,
     eventually(lambda: house.store.database["nodes"].count_documents({"hears": True}) == 2)
     assert asked("/ready") == 200
     proxy.close()
+
+
+def test_a_redis_that_deletes_what_it_has_no_room_for_loses_no_run(redis: Redis, fleet: MakeFleet) -> None:
+    """All queues at any moment, as its policy allows."""
+    redis.set("maxmemory-policy", "allkeys-random")
+    house = fleet(redis.url)
+    house.worker()
+    assert house.planner.event("broker.evicts")
+    redis.set("maxmemory", "1")
+    house.put(house.job(), 30)
+    eventually(lambda: house.planner.event("broker.away"))
+    redis.set("maxmemory", "0")
+    house.wait_for(30)
+    assert house.outcomes() == {"success": 30}

@@ -14,7 +14,7 @@ import pytest
 from app import health
 from app.accounts.tokens import Tokens
 from app.audit.model import SYSTEM, Actor
-from app.broker.inspection import BrokerLooks
+from app.broker.inspection import BrokerFacts, BrokerLooks
 from app.config import Settings
 from app.executors.inline import InlineExecutor
 from app.factory import Store, build_node, create_probes, with_engine
@@ -49,6 +49,16 @@ def test_health_says_whether_the_broker_answers(broker: Broker, services: Servic
     assert "guest:guest" not in address
 
 
+def test_a_redis_that_deletes_messages_is_told(redis: Redis, services: Services, super_admin: Actor) -> None:
+    need_celery()
+    told = replace(services, broker=BrokerLooks(redis.url).begin)
+    assert shown(told) == {"status": "healthy"}
+    redis.set("maxmemory-policy", "volatile-ttl")
+    told = replace(services, broker=BrokerLooks(redis.url).begin)
+    assert shown(told) == {"status": "unhealthy"}
+    assert "volatile-ttl" in shown(told, token_of(services.tokens, super_admin))["problem"]
+
+
 def test_a_broker_that_is_away_is_told_without_its_password(redis: Redis, services: Services, super_admin: Actor) -> None:
     need_celery()
     redis.stop()
@@ -74,9 +84,10 @@ def test_a_broker_that_says_nothing_keeps_nobody_waiting(services: Services, sup
 def test_one_look_at_a_time_serves_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, looked = threading.Event(), []
 
-    def inspect(url: str) -> None:
+    def inspect(url: str) -> BrokerFacts:
         looked.append(url)
         go_on.wait(30)
+        return BrokerFacts("it answers")
 
     looks = BrokerLooks("redis://u:hidden@h/0", inspect)
     begun = {looks.begin() for _ in range(100)}

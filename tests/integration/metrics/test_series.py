@@ -106,11 +106,13 @@ def test_an_execution_that_no_node_takes(store: Store, services: Services, super
     store.database["job_executions"].insert_one({**waits, "needs": ["gpu"], "needs_key": "gpu"})
     app = create_probes(services)
     assert value(app, "jobwright_queue_unplaced") == 1
+    read = [value(app, f"jobwright_queue_{what}") for what in ("depth", "oldest_seconds", "backlog")]
+    assert read == [0, 0, 1], "more nodes without the label would not help"
     beat = Heartbeat(host="pod", clock=clock.now(), tick_age_seconds=0.0, labels=("gpu",), slots=4)
     NodeStore(store.database).beat("pod", beat)
     store.database["nodes"].update_one({"_id": "pod"}, {"$set": {"seen_at": clock.now() + timedelta(seconds=CACHE_SECONDS)}})
     clock.advance(CACHE_SECONDS)
-    assert value(app, "jobwright_queue_unplaced") == 0
+    assert (value(app, "jobwright_queue_unplaced"), value(app, "jobwright_queue_depth")) == (0, 1)
 
 
 def test_every_metric_of_the_database_is_read(services: Services) -> None:

@@ -112,8 +112,8 @@ class Approvals:
         }
         with self._audit.action(actor, "approval.ask", kind="approval", target_id=approval_id, name=_name(row), diff=request.diff):
             if previews:  # before the request: a crash in between then leaves only an unused preview
-                self._previews.start(job, of=approval_id, parameters=parameters)
-            with self._events.around(_waiting(row, now)):
+                self._previews.start(actor, job, of=approval_id, parameters=parameters)
+            with self._events.around(_waiting(row, now), actor):
                 self._store.add(row)
         return self._shown(self._existing(approval_id))
 

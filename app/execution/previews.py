@@ -45,10 +45,11 @@ class Previews:
         self._queue, self._limit, self._audit, self._clock, self._queued = queue, limit, audit, clock, queued
         self._registry, self._gate = jobs.registry, jobs.gate
 
-    def start(self, job: Job, *, of: str, parameters: Mapping[str, Any] | None = None) -> str:
-        """Have a job's template say what a run would do; returns the execution's id. `of` stands for the job, whose history it is not."""
+    def start(self, actor: Actor, job: Job, *, of: str, parameters: Mapping[str, Any] | None = None) -> str:
+        """Have a job's template say what a run would do, as `actor` asks; returns the execution's id. `of` stands for the job, whose history
+        it is not."""
         preview = Execution.preview(job, self._clock.now(), of=of, parameters=parameters, execution_id=self.id_of(of))
-        self._queue.add_one(preview)
+        self._queue.add_one(preview.asked_by(correlation_id=actor.correlation_id, traceparent=actor.traceparent))
         self._queued.send()
         return preview.id
 
@@ -66,7 +67,7 @@ class Previews:
         with self._audit.action(
             actor, "job.dry_run", kind="job", target_id=job.id, name=job.definition.name, diff=non_defaults(job.definition)
         ):
-            self.start(job, of=_tried_by(actor, job.id))
+            self.start(actor, job, of=_tried_by(actor, job.id))
         return job.id
 
     def result_of_try(self, actor: Actor, key: str) -> PreviewResult | None:

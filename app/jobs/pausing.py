@@ -67,7 +67,7 @@ class Pausing:
 
         diff = [{"field": "/paused", "before": _pause_words(before), "after": {"reason": reason, "until": until}}]
         action = self._audit.action(actor, "job.pause", kind="job", target_id=job_id, name=before.definition.name, diff=diff)
-        with self._events.around(self._event(before, "paused")), action:
+        with self._events.around(self._event(before, "paused"), actor), action:
             return self._access.write(before, pause)
 
     def skipped(self, job: Job, until: datetime | None) -> int | None:
@@ -103,7 +103,7 @@ class Pausing:
             return after if self._store.update(job, after, reschedule=True, owed=owed) else None
 
         action = self._audit.action(actor, "job.resume", kind="job", target_id=job_id, name=before.definition.name, diff=diff)
-        with self._events.around(self._event(before, "resumed")), action:
+        with self._events.around(self._event(before, "resumed"), actor), action:
             return self._access.write(before, resume)
 
     def _event(self, job: Job, change: str) -> JobChanged:

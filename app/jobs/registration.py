@@ -237,7 +237,7 @@ class Registrations:
         targets = [Target(job.id, name, field_diff({}, mask(to_plain(job.definition)))) for name, job in jobs.items()]
         with ExitStack() as around:
             for job in jobs.values():
-                around.enter_context(self._events.around(JobChanged(at=job.created_at, job_id=job.id, change="created")))
+                around.enter_context(self._events.around(JobChanged(at=job.created_at, job_id=job.id, change="created"), actor))
             failed = around.enter_context(self._audit.batch(actor, "job.create", kind="job", targets=targets))
             added = self._store.add_all(list(jobs.values()), max_jobs=most, max_per_creator=of_creator)
             for job in jobs.values():
@@ -283,7 +283,7 @@ class Registrations:
         target = Target(before.id, before.definition.name, field_diff({}, mask(to_plain(wanted.definition))))
         changed = ("group",) if wanted.definition.group != before.definition.group else ()
         event = JobChanged(at=now, job_id=before.id, changed=changed, change="restored", version=before.version)
-        with self._events.around(event), self._audit.batch(actor, "job.undelete", kind="job", targets=[target]) as failed:
+        with self._events.around(event, actor), self._audit.batch(actor, "job.undelete", kind="job", targets=[target]) as failed:
             returned = self._store.bring_back(before, wanted, max_jobs=most, max_per_creator=of_creator)
             if not returned:
                 failed(before.id)

@@ -265,7 +265,7 @@ class JobRegistry:
         self._gate.check(actor, job, Operation.DELETE)
         event = self._event(job, "deleted")
         action = self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name)
-        with self._events.around(event), action:
+        with self._events.around(event, actor), action:
             self._access.write(job, lambda current: self._retire(actor, current))
 
     def undelete(self, actor: Actor, job_id: str, *, version: int | None = None) -> Job:
@@ -300,7 +300,7 @@ class JobRegistry:
         )
         self._store.refuse_full(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
         event = self._event(job, "restored")
-        with self._events.around(event), self._audit.action(actor, "job.undelete", kind="job", target_id=job_id, name=definition.name):
+        with self._events.around(event, actor), self._audit.action(actor, "job.undelete", kind="job", target_id=job_id, name=definition.name):
             self._bring_back(job, after)
         return after
 
@@ -344,7 +344,7 @@ class JobRegistry:
         """Deletes a registered job at the word of its service. The caller has checked the rights, and that no job depends on this one.
         Raises StaleVersion if a person was quicker."""
         action = self._audit.action(actor, "job.retire", kind="job", target_id=job.id, name=job.definition.name)
-        with self._events.around(self._event(job, "deleted")), action:
+        with self._events.around(self._event(job, "deleted"), actor), action:
             self._access.write(job, lambda current: self._retire(actor, current))
 
     # -- steps ----------------------------------------------------------------------------------------------------
@@ -355,7 +355,7 @@ class JobRegistry:
         self._store.refuse_full(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
         event = JobChanged(at=self._clock.now(), job_id=job.id, change="created")
         action = self._audit.action(actor, "job.create", kind="job", target_id=job.id, name=job.definition.name, diff=diff)
-        with self._events.around(event), action:
+        with self._events.around(event, actor), action:
             self._store.add(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
             self._check_dependencies_of_new(job)
         return job
@@ -380,7 +380,7 @@ class JobRegistry:
         change = {"job.enable": "enabled", "job.disable": "disabled"}.get(action, "updated")
         event = replace(self._event(before, change), changed=changed)
         action_of = self._audit.action(actor, action, kind="job", target_id=before.id, name=wanted.definition.name, diff=diff)
-        with self._events.around(event), action_of:
+        with self._events.around(event, actor), action_of:
             return self._access.write(before, lambda current: self._change(actor, current, wanted))
 
     def _event(self, job: Job, change: str) -> JobChanged:

@@ -6,12 +6,12 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from app.mongo import Document
 from app.outbox.handler import Handler
 from app.outbox.model import OWED, Owed, owed_from
-from app.shapes import Instant, Json, Object, one_of
+from app.shapes import Instant, Json, Object, one_of, texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +76,40 @@ class SchedulerStalled(DomainEvent):
 KINDS: Mapping[str, type[DomainEvent]] = {
     event.kind: event for event in (JobChanged, JobBroken, ApprovalWaiting, ConnectionDown, SchedulerStalled)
 }
-EVENT = Object(members={"kind": one_of(list(KINDS), ""), "at": Instant(), "details": Json(), "owed": OWED})
+EVENT = Object(
+    members={
+        "kind": one_of(list(KINDS), ""),
+        "at": Instant(),
+        "details": Json(),
+        "owed": OWED,
+        **texts("correlation_id", "traceparent", optional=True),
+    }
+)
+
+
+class Cause(Protocol):
+    """A request that causes events."""
+
+    @property
+    def correlation_id(self) -> str:
+        """Its id; empty if it has none."""
+        ...
+
+    @property
+    def traceparent(self) -> str:
+        """The trace that it belongs to; empty if it belongs to none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEvent:
-    """An event as the outbox has it. `event` is None where the record is damaged or of a kind that this version does not know."""
+    """An event as the outbox has it. `event` is None where the record is damaged or of a kind that this version does not know.
+    `correlation_id` and `traceparent` are those of the request that caused it; empty if none did."""
 
     id: str
     event: DomainEvent | None
+    correlation_id: str = ""
+    traceparent: str = ""
     owed: tuple[Owed, ...] = field(default=())
 
 
@@ -96,7 +121,8 @@ def details_of(event: DomainEvent) -> Document:
 
 def event_from(row: Mapping[str, Any]) -> StoredEvent:
     """The event in a stored document."""
-    return StoredEvent(id=row["_id"], event=_built(row), owed=owed_from(row))
+    causes = {name: row.get(name) or "" for name in ("correlation_id", "traceparent")}
+    return StoredEvent(id=row["_id"], event=_built(row), owed=owed_from(row), **causes)
 
 
 def _built(row: Mapping[str, Any]) -> DomainEvent | None:

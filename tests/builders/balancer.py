@@ -43,6 +43,11 @@ class Balancer:
         for work in (self._server.serve_forever, self._watch):
             threading.Thread(target=work, daemon=True).start()
 
+    @property
+    def ready(self) -> list[str]:
+        """The backends that were ready when it last asked."""
+        return self._ready
+
     def send(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes]:
         """Sends one request to the next backend that is ready."""
         ready = self._ready

@@ -68,6 +68,7 @@ JOB_DATA: dict[str, Any] = {
         "updated_by": _TEXT,
         "updated_at": _INSTANT,
         "reason": {**_TEXT, "description": "Why the schedule is broken"},
+        "correlation_id": {**_TEXT, "description": "The X-Request-Id of the request that changed the job; missing if no request did"},
     },
 }
 

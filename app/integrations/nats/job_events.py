@@ -15,14 +15,22 @@ def job_event(stored: StoredEvent, job: Job | None) -> CloudEvent | None:
     event = stored.event
     if isinstance(event, JobBroken):
         data = _of_job(job) if job is not None else {"job_id": event.job_id, "job_name": event.job_name, "version": 0}
-        return _event(stored.id, event, "broken", {**data, "reason": event.reason})
+        return _event(stored, event, "broken", {**data, "reason": event.reason})
     if isinstance(event, JobChanged) and job is not None and job.version > event.version:
-        return _event(stored.id, event, event.change, {**_of_job(job), "changed": list(event.changed)})
+        return _event(stored, event, event.change, {**_of_job(job), "changed": list(event.changed)})
     return None
 
 
-def _event(event_id: str, event: JobBroken | JobChanged, change: str, data: dict[str, Any]) -> CloudEvent:
-    return CloudEvent(id=event_id, kind=f"job.{change}", about=event.job_id, at=event.at, data=plain(data))
+def _event(stored: StoredEvent, event: JobBroken | JobChanged, change: str, data: dict[str, Any]) -> CloudEvent:
+    caused = {"correlation_id": stored.correlation_id} if stored.correlation_id else {}
+    return CloudEvent(
+        id=stored.id,
+        kind=f"job.{change}",
+        about=event.job_id,
+        at=event.at,
+        data=plain({**data, **caused}),
+        traceparent=stored.traceparent,
+    )
 
 
 def _of_job(job: Job) -> dict[str, Any]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from app.audit.model import Actor
+from app.factory import Store
+from app.services import Services
 from tests.builders.nats import NatsServer, running_nats
 from tests.builders.service import Receiver, receiver
 from tests.commands import jobwright
@@ -87,6 +91,28 @@ def test_an_id_goes_through_all_that_a_request_causes(
             assert (event["data"]["correlation_id"], event["traceparent"], message.headers["traceparent"]) == (ASKED, TRACE, TRACE)
     listed = jobwright(service.environment, "execution", "list", "--correlation-id", ASKED, "--json", check=True).stdout
     assert {row["id"] for row in json.loads(listed)["executions"]} == {execution["id"], follower["id"]}
+
+
+def test_a_change_of_a_job_tells_the_id_of_its_request(running: tuple[Service, httpx.Client], nats_server: NatsServer) -> None:
+    _, client = running
+    body = {"name": "Changed", "template_type": "noop"}
+    made = client.post("/api/admin/scheduler-jobs", json=body, headers={"X-Request-Id": "made-1", "traceparent": TRACE})
+    job = str(made.json()["job"]["id"])
+    for asked in ("enable", "pause", "resume"):
+        assert client.post(f"/api/admin/scheduler-jobs/{job}/{asked}", json={}, headers={"X-Request-Id": f"{asked}-1"}).is_success
+    assert client.delete(f"/api/admin/scheduler-jobs/{job}", headers={"X-Request-Id": "delete-1"}).is_success
+    talk = Talk(nats_server.url, "traced")
+    events = eventually(lambda: found if len(found := talk.events(job)) >= 5 else None)
+    told = [event["data"].get("correlation_id") for event in events]
+    assert told == ["made-1", "enable-1", "pause-1", "resume-1", "delete-1"]
+    assert [event.get("traceparent") for event in events] == [TRACE, *[None] * 4]
+
+
+def test_a_dry_run_has_the_id_of_its_request(services: Services, super_admin: Actor, store: Store) -> None:
+    asking = replace(super_admin, correlation_id="dry-1", traceparent=TRACE)
+    services.previews.try_out(asking, {"name": "Tried", "template_type": "noop"})
+    row = store.database["job_executions"].find_one({"dry": True}) or {}
+    assert (row["correlation_id"], row["traceparent"]) == ("dry-1", TRACE)
 
 
 def of_attempt(service: Service, execution_id: str) -> list[dict[str, Any]]:

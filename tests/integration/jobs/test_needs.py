@@ -76,7 +76,7 @@ def test_every_execution_carries_the_needs_of_its_job_and_its_template(
     assert dispatcher(store, services, clock).tick() >= 1
     run = services.runs.run_now(super_admin, job.id)
     services.backfill_runs.start(super_admin, job.id, [clock.now() - timedelta(days=2)])
-    services.previews.start(job, of="x")
+    services.previews.start(super_admin, job, of="x")
     assert needs_of(store) == [["gpu", "tpu"]] * store.database["job_executions"].count_documents({})
     assert api("GET", f"/api/admin/job-executions/{run.id}").json["execution"]["needs"] == ["gpu", "tpu"]
     followers = Execution.following(after, clock.now(), caused_by=(run.id,), line=(job.id,), execution_id="f")

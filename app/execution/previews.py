@@ -46,8 +46,8 @@ class Previews:
         self._registry, self._gate = jobs.registry, jobs.gate
 
     def start(self, actor: Actor, job: Job, *, of: str, parameters: Mapping[str, Any] | None = None) -> str:
-        """Have a job's template say what a run would do, as `actor` asks; returns the execution's id. `of` stands for the job, whose history
-        it is not."""
+        """Have a job's template say what a run would do, as `actor` asks; returns the id of the execution. `of` stands for the job, whose
+        history it is not."""
         preview = Execution.preview(job, self._clock.now(), of=of, parameters=parameters, execution_id=self.id_of(of))
         self._queue.add_one(preview.asked_by(correlation_id=actor.correlation_id, traceparent=actor.traceparent))
         self._queued.send()

@@ -300,7 +300,10 @@ class JobRegistry:
         )
         self._store.refuse_full(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
         event = self._event(job, "restored")
-        with self._events.around(event, actor), self._audit.action(actor, "job.undelete", kind="job", target_id=job_id, name=definition.name):
+        with (
+            self._events.around(event, actor),
+            self._audit.action(actor, "job.undelete", kind="job", target_id=job_id, name=definition.name),
+        ):
             self._bring_back(job, after)
         return after
 

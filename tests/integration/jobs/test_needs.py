@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from app.audit.model import Actor
 from app.clock import ManualClock
-from app.doctor import Doctor
+from app.doctor.jobs import check_executions
 from app.factory import Store
 from app.factory.stores import Stores
 from app.queue.execution import Execution
@@ -128,7 +128,7 @@ def test_what_no_node_can_take_is_told_everywhere(
     assert (row.job_id, row.needs, row.count, row.execution_id) == (job, ("gpu", "site=berlin"), 1, run.id)
     assert f'<a href="/executions/{run.id}" dir="auto">a</a>' in text(browser_client.get("/"))
     assert services.unplaced.seen_by(replace(super_admin, role="admin", groups=frozenset({"g"}))) == []
-    told = [finding.text for finding in Doctor(services, store)._executions()]
+    told = [finding.text for finding in check_executions(services, store)]
     assert not any("waiting for a free slot" in text for text in told), "more slots would not help it"
     assert any("gpu, site=berlin, which no running node has: 1" in text for text in told), told
     beat(store, clock, "gpu", "site=berlin")

@@ -95,17 +95,18 @@ def test_an_id_goes_through_all_that_a_request_causes(
 
 def test_a_change_of_a_job_tells_the_id_of_its_request(running: tuple[Service, httpx.Client], nats_server: NatsServer) -> None:
     _, client = running
-    body = {"name": "Changed", "template_type": "noop"}
+    schedule = {"type": "interval", "interval_seconds": 86_400}
+    body = {"name": "Changed", "template_type": "noop", "schedule": schedule, "enabled": True}
     made = client.post("/api/admin/scheduler-jobs", json=body, headers={"X-Request-Id": "made-1", "traceparent": TRACE})
     job = str(made.json()["job"]["id"])
-    for asked in ("enable", "pause", "resume"):
+    for asked in ("disable", "enable", "pause", "resume"):
         assert client.post(f"/api/admin/scheduler-jobs/{job}/{asked}", json={}, headers={"X-Request-Id": f"{asked}-1"}).is_success
     assert client.delete(f"/api/admin/scheduler-jobs/{job}", headers={"X-Request-Id": "delete-1"}).is_success
     talk = Talk(nats_server.url, "traced")
-    events = eventually(lambda: found if len(found := talk.events(job)) >= 5 else None)
+    events = eventually(lambda: found if len(found := talk.events(job)) >= 6 else None)
     told = [event["data"].get("correlation_id") for event in events]
-    assert told == ["made-1", "enable-1", "pause-1", "resume-1", "delete-1"]
-    assert [event.get("traceparent") for event in events] == [TRACE, *[None] * 4]
+    assert told == ["made-1", "disable-1", "enable-1", "pause-1", "resume-1", "delete-1"]
+    assert [event.get("traceparent") for event in events] == [TRACE, *[None] * 5]
 
 
 def test_a_dry_run_has_the_id_of_its_request(services: Services, super_admin: Actor, store: Store) -> None:

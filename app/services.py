@@ -31,6 +31,7 @@ from app.execution.overview import Overview
 from app.execution.previews import Previews
 from app.execution.runs import Runs
 from app.execution.unplaced import Unplaced
+from app.handover.service import HandOvers
 from app.imports.service import Imports
 from app.integrations.callbacks.reports import Callbacks
 from app.integrations.inbound.addresses import Addresses
@@ -124,6 +125,7 @@ class Services:
     exchange: Exchange
     bulk: Bulk
     imports: Imports
+    hand_overs: HandOvers
     callbacks: Callbacks
     runs: Runs
     previews: Previews

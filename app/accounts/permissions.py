@@ -18,6 +18,7 @@ class May(StrEnum):
     SEE_JOBS = "jobs.see"
     CHANGE_JOBS = "jobs.change"
     RUN_JOBS = "jobs.run"
+    MIGRATE_JOBS = "jobs.migrate"
     DESTROY = "jobs.destroy"
     SEE_EXECUTIONS = "executions.see"
     CANCEL = "executions.cancel"
@@ -63,6 +64,9 @@ RULES: dict[May, Rule] = {
     May.SEE_JOBS: Rule(Role.ADMIN, Scope.READ, say("See jobs and their versions")),
     May.CHANGE_JOBS: Rule(Role.ADMIN, Scope.WRITE, say("Create, change, enable, disable, pause, resume and delete jobs")),
     May.RUN_JOBS: Rule(Role.ADMIN, Scope.RUN, say("Run, retry and backfill jobs, and retry their failed follow-ups")),
+    May.MIGRATE_JOBS: Rule(
+        Role.SUPER_ADMIN, Scope.ADMIN, say("Migrate the jobs of the old scheduler, compare them, cut them over and roll them back")
+    ),
     May.DESTROY: Rule(
         Role.SUPER_ADMIN,
         None,

@@ -35,6 +35,7 @@ from app.api.jobs import routes as jobs
 from app.api.maintenance import routes as maintenance
 from app.api.metrics import counting
 from app.api.metrics import routes as metrics
+from app.api.migrated_jobs import routes as migrated_jobs
 from app.api.nodes import routes as nodes
 from app.api.outbox import routes as outbox
 from app.api.problem_types import routes as problem_types
@@ -60,6 +61,7 @@ API_VERSION = "1"  # of the interface, which anybody may read; the version of th
 RESOURCES = (
     exchange,
     imports,
+    migrated_jobs,
     jobs,
     job_history,
     inbound,

@@ -24,6 +24,7 @@ SECTIONS = {
         "plan": "app.cli.exchange:plan_file",
         "apply": "app.cli.exchange:apply_file",
         "import": "app.cli.imports:import_jobs",
+        "migrate-jobs": "app.cli.migrate_jobs:migrate_jobs",
     },
     "Accounts": {
         "user": "app.cli.user:user",

@@ -11,6 +11,7 @@ from app.connections.health_store import HEALTH
 from app.connections.store import CONNECTION
 from app.factory import Store
 from app.findings import Finding, Level
+from app.handover.store import HAND_OVER
 from app.jobs import shape as jobs
 from app.jobtemplates.preset_store import PRESET
 from app.jobtemplates.store import TEMPLATE
@@ -30,6 +31,7 @@ SHAPES = {
     "job_revisions": jobs.REVISION,
     "job_notes": jobs.NOTE,
     "shadow_runs": jobs.SHADOW_RUN,
+    "hand_overs": HAND_OVER,
     "job_drafts": jobs.DRAFT,
     "template_moves": jobs.MOVE,
     "job_executions": executions.EXECUTION,

@@ -96,6 +96,7 @@ def _planning(
         owed=services.owed,
         requested=stores.queue.requested,
         count_ends=build_end_counter(stores, clock).tick,
+        hand_overs=services.hand_overs.settle,
         releasing=build_releasing(settings, stores, services),
     )
 

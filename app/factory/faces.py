@@ -18,12 +18,15 @@ from app.factory.jobs import Jobs, build_jobs
 from app.factory.metrics import build_metrics
 from app.factory.people import People, build_people
 from app.factory.templates import Materials, build_materials
+from app.handover.old_world import OldWorld
+from app.handover.service import HandOvers
 from app.imports.service import Imports
 from app.jobtemplates.catalogue import Catalogue
 from app.migrations import Migrator
 from app.mongo import store_errors
 from app.samples.service import JobWork, Past, Samples
 from app.services import Services
+from templates_lib.own import Own
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -141,6 +144,17 @@ def _services(
             runs=by_hand.runs,
             audit=ground.audit,
             clock=ground.clock,
+        ),
+        hand_overs=HandOvers(
+            store=ground.stores.hand_overs,
+            old=OldWorld(materials.connections, Own(ground.store.database.name, str(ground.settings.data_path))),
+            registry=registered.registry,
+            shadowing=jobs.shadowing,
+            runs=by_hand.runs,
+            history=executions.history,
+            audit=ground.audit,
+            clock=ground.clock,
+            timezone=ground.settings.timezone,
         ),
         bulk=Bulk(
             registry=registered.registry,

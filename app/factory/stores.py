@@ -20,6 +20,7 @@ from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.measured_store import MeasuredStore
 from app.execution.statistics_store import StatisticsStore
+from app.handover.store import HandOverStore
 from app.imports.store import ImportStore
 from app.integrations.callbacks.endpoint_store import EndpointStore
 from app.integrations.inbound.address_store import AddressStore
@@ -103,6 +104,7 @@ class Stores:
     approvals: ApprovalStore
     samples: SampleStore
     imports: ImportStore
+    hand_overs: HandOverStore
     services: ServiceStore
     inbound_addresses: AddressStore
     inbound_deliveries: DeliveryStore
@@ -164,6 +166,7 @@ class Stores:
             approvals=ApprovalStore(database),
             samples=SampleStore(database),
             imports=ImportStore(database),
+            hand_overs=HandOverStore(database),
             services=ServiceStore(database),
             inbound_addresses=AddressStore(database),
             inbound_deliveries=DeliveryStore(database),

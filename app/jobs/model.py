@@ -193,13 +193,15 @@ class Pause:
 class Shadow:
     """Since when and why a job is in shadow mode: its due times are planned, and each becomes a shadow run that runs nothing.
 
-    `held_by` names what alone may end it, such as a hand-over from another scheduler; "" where people may.
+    `held_by` names what alone may end it, such as a hand-over from another scheduler; "" where people may. `since_due` is the first due
+    time that did not become a run because of it; None if the job had none, or was in shadow mode before under another name.
     """
 
     reason: str
     by: str
     at: datetime
     held_by: str = ""
+    since_due: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

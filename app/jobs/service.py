@@ -168,10 +168,11 @@ class JobRegistry:
         origin: str | None = None,
         pause: str = "",
         shadow: Shadow | None = None,
+        first_due: datetime | None = None,
     ) -> tuple[Job, bool]:
         """Makes a job from `body` (requirement 002). Returns it with True, or with False if an earlier request with the same
         `idempotency_key` has made it. With `pause`, a reason, a job with due times is paused from the beginning; with `shadow` it is in
-        shadow mode.
+        shadow mode. `first_due` takes the place of its first due time.
 
         Raises ValidationFailed with every field that is wrong; DuplicateName; LimitReached; Forbidden; ApprovalNeeded; Conflict if
         `idempotency_key` was used for another body.
@@ -179,7 +180,7 @@ class JobRegistry:
         digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest() if idempotency_key else None
         job_id = requested_id(actor.id, idempotency_key) if idempotency_key else str(uuid.uuid4())
         job = replace(self.draft(actor, body, job_id=job_id), request_digest=digest)
-        job = replace(job, origin=origin or job.origin, shadow=shadow)
+        job = replace(job, origin=origin or job.origin, shadow=shadow, next_run_at=first_due or job.next_run_at)
         if pause and job.next_run_at is not None:
             paused = Pause(reason=pause, by=actor.name, at=job.created_at, since_due=job.next_run_at)
             job = replace(job, paused=paused, next_run_at=None)

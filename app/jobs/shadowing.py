@@ -24,6 +24,7 @@ from app.outbox.events import JobChanged
 from templates_lib.messages import say
 
 MOST_LISTED = 1000
+HELD = say("The shadow mode of this job belongs to a migration. End it with jobwright migrate-jobs cut-over.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,20 +63,26 @@ class Shadowing:
         """Puts a job in shadow mode; one that is in shadow mode stays as it is. `body` is {reason}. Returns the job.
 
         From this write on, no due time and no end of another job starts it. Runs that were queued before go on, and people and programs
-        can still run it. The `next_run_at` of the job that is returned is the first due time that has not become a run. With `held_by`,
-        only a caller that gives the same value can end the shadow mode.
+        can still run it. The `since_due` of the shadow mode is the first due time that has not become a run.
+
+        With `held_by`, `KIND:NUMBER`, only a caller that gives the same value can end the shadow mode. A caller with a higher number of the
+        same kind takes it over.
         Raises ValidationFailed; Conflict for a job that never starts by itself; NotFound, StaleVersion.
         """
         require(actor, May.CHANGE_JOBS)
         before, reason = self._access.at_version(actor, job_id, version), load_shadow(body)
-        if before.shadow is not None:
-            _refuse_held(before, held_by)
+        if before.shadow is not None and before.shadow.held_by == held_by:
             return before
-        _refuse_idle(before)
+        if before.shadow is None:
+            _refuse_idle(before)
 
         def begin(job: Job) -> Job | None:
             now = self._clock.now()
-            shadow = Shadow(reason=reason, by=actor.name, at=now, held_by=held_by)
+            if job.shadow is not None:
+                _refuse_newer(job, held_by)
+                shadow = replace(job.shadow, held_by=held_by, since_due=None)
+            else:
+                shadow = Shadow(reason=reason, by=actor.name, at=now, held_by=held_by, since_due=job.next_run_at)
             after = replace(job, shadow=shadow, version=job.version + 1, updated_by=actor.name, updated_at=now)
             return after if self._store.update(job, after, reschedule=True) else None
 
@@ -125,7 +132,15 @@ def _refuse_idle(job: Job) -> None:
         raise Conflict("This job has no scheduled runs and no dependencies, so there is nothing that shadow mode could record")
 
 
+def _refuse_newer(job: Job, held_by: str) -> None:
+    """Raises Conflict if the shadow mode belongs to another kind of holder, or to a newer one of this kind."""
+    kind, _, number = held_by.partition(":")
+    present, _, newest = job.shadow.held_by.partition(":") if job.shadow else ("", "", "")
+    if present and (present != kind or int(number) < int(newest)):
+        raise Conflict(HELD)
+
+
 def _refuse_held(job: Job, held_by: str) -> None:
     """Raises Conflict if something else holds the shadow mode."""
     if job.shadow is not None and job.shadow.held_by not in {"", held_by}:
-        raise Conflict(say("The shadow mode of this job belongs to a migration. End it with jobwright migrate-jobs cut-over."))
+        raise Conflict(HELD)

@@ -55,7 +55,7 @@ SHADOW = Object(
     closed=True,
     optional=True,
     nullable=True,
-    members={**texts("reason", "by"), "at": Instant(), "held_by": Text(optional=True)},
+    members={**texts("reason", "by"), "at": Instant(), "held_by": Text(optional=True), "since_due": Instant(optional=True, nullable=True)},
 )
 DEPENDENCY = Object(
     members={"job": Text(), "when": one_of([item.value for item in DependsOn], DependsOn.SUCCESS.value, optional=True)},

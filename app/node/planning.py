@@ -35,7 +35,8 @@ RETENTION_SECONDS = 600.0
 class PlanningParts:
     """What planning is made of. `bus` is there where one is set. `owed` is sent when an end or an event owes something, and `requested`
     gives the ids of runs that other processes ask for, until it is told to stop. `count_ends` adds what has ended to the totals of
-    metrics. `releasing` announces runs to workers, where they run the jobs."""
+    metrics, and `hand_overs` completes the migrations of jobs that are under way. `releasing` announces runs to workers, where they run the
+    jobs."""
 
     dispatcher: Dispatcher
     sweeper: Sweeper
@@ -51,6 +52,7 @@ class PlanningParts:
     owed: Signal
     requested: Callable[[Callable[[], bool]], Iterator[str]]
     count_ends: Callable[[], Any]
+    hand_overs: Callable[[], Any]
     releasing: Releasing | None = None
 
 
@@ -127,6 +129,7 @@ class Planning(Duty):
             ("services", parts.services.look_for_silence),
             ("stall", self._stall_watch.tick),
             ("metrics", parts.count_ends),
+            ("hand-overs", parts.hand_overs),
         )
 
     def _dispatch(self) -> None:

@@ -42,6 +42,11 @@ REST: dict[tuple[str, str], May | None] = {
     ("GET", "/api/problems/<problem>"): OPEN,
     ("GET", f"{A}/scheduler-jobs"): May.SEE_JOBS,
     ("POST", f"{A}/scheduler-jobs"): May.CHANGE_JOBS,
+    ("GET", f"{A}/migrated-jobs"): May.MIGRATE_JOBS,
+    ("POST", f"{A}/migrated-jobs/<name>"): May.MIGRATE_JOBS,
+    ("GET", f"{A}/migrated-jobs/<name>/comparison"): May.MIGRATE_JOBS,
+    ("POST", f"{A}/migrated-jobs/<name>/cut-over"): May.MIGRATE_JOBS,
+    ("POST", f"{A}/migrated-jobs/<name>/roll-back"): May.MIGRATE_JOBS,
     ("POST", f"{A}/scheduler-jobs/validate"): May.CHANGE_JOBS,
     ("GET", f"{A}/scheduler-jobs/export"): May.SEE_JOBS,
     ("GET", f"{JOB}/revisions"): May.SEE_JOBS,
@@ -364,6 +369,8 @@ COMMAND = {"name": "new", "schedule_type": "interval", "interval_seconds": 60, "
 CALENDAR: dict[str, Any] = {"timezone": "UTC", "dates": [{"from": "2030-01-01"}]}
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", f"{A}/imports"): {"source": "crontab:m:/t", "entry": "e", "plan": "p", "job": {"name": "imported", "template_type": "noop"}},
+    ("POST", f"{A}/migrated-jobs/<name>"): {"connection": "none"},
+    ("POST", f"{A}/migrated-jobs/<name>/roll-back"): {},
     ("POST", f"{A}/scheduler-jobs"): {"name": "new", "template_type": "noop"},
     ("POST", f"{A}/scheduler-jobs/validate"): {"name": "new", "template_type": "noop"},
     ("POST", f"{A}/scheduler-jobs/plan"): {"jobwright": 1, "jobs": []},

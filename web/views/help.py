@@ -46,6 +46,7 @@ TITLES = (
     say("Import jobs from other schedulers"),
     say("Log events"),
     say("Metrics"),
+    say("Migrate the old scheduler"),
     say("Monitor an installation"),
     say("Plan capacity"),
     say("REST"),

@@ -69,7 +69,7 @@ def job_json(job: Job, *, now: datetime, locale: str = DEFAULT_LOCALE) -> dict[s
         "schedule_error": job.schedule_error,
         "version": job.version,
         "paused": _pause_json(job),
-        "shadow": to_plain(job.shadow) if job.shadow else None,
+        "shadow": {name: getattr(job.shadow, name) for name in ("reason", "by", "at", "held_by")} if job.shadow else None,
         "ended": job.has_ended(now),
         **({"registered": _registered_json(job.registered)} if job.registered else {}),
     }

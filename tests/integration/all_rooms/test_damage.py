@@ -490,6 +490,7 @@ COLLECTIONS = [
     "job_drafts",
     "job_notes",
     "shadow_runs",
+    "hand_overs",
     "inbound_addresses",
     "inbound_deliveries",
     "template_moves",

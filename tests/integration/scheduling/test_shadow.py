@@ -105,7 +105,7 @@ def test_the_end_of_shadow_mode_runs_nothing_at_once(services: Services, super_a
 
 def test_shadow_mode_can_end_at_a_chosen_due_time(services: Services, super_admin: Actor, store: Store, clock: ManualClock) -> None:
     """As a hand-over does: a due time that has passed becomes a run, and its shadow run goes."""
-    job = services.shadowing.begin(super_admin, every_second(services, super_admin).id, {}, held_by="migration")
+    job = services.shadowing.begin(super_admin, every_second(services, super_admin).id, {}, held_by="migration:1")
     engine = dispatcher(store, services, clock)
     for _ in range(5):
         clock.advance(1)
@@ -113,7 +113,7 @@ def test_shadow_mode_can_end_at_a_chosen_due_time(services: Services, super_admi
     wanted = clock.now() - timedelta(seconds=1)
     with pytest.raises(Conflict, match="belongs to a migration"):
         services.shadowing.end(super_admin, job.id)
-    services.shadowing.end(super_admin, job.id, held_by="migration", next_run_at=wanted)
+    services.shadowing.end(super_admin, job.id, held_by="migration:1", next_run_at=wanted)
     engine.tick()
     ran = [row["scheduled_for"] for row in records(store, job)]
     assert ran == [wanted, clock.now()]

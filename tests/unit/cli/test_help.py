@@ -74,7 +74,7 @@ def test_a_command_that_is_spelled_wrong_has_a_suggestion() -> None:
 
 
 def test_the_reference_names_no_other_command() -> None:
-    named = re.findall(r"^\| `jobwright ([a-z ]+(?:-[a-z]+)?)", REFERENCE, re.MULTILINE)
+    named = re.findall(r"^\| `jobwright ((?: ?[a-z]+(?:-[a-z]+)*)+)", REFERENCE, re.MULTILINE)
     assert sorted(name.strip() for name in named) == sorted(COMMANDS)
 
 

@@ -1,0 +1,1 @@
+"""The migration from the old scheduler, without a server."""

@@ -77,7 +77,9 @@ class Redactor:
         if isinstance(value, str):
             return self.redact_value(name, value)
         if isinstance(value, Mapping):
-            return {key: self.redact_json(inner, str(key)) for key, inner in value.items()}
+            # The name of a variable may stand beside its value: {name: DB_PASSWORD, value: …}.
+            beside = value.get("name") if isinstance(value.get("name"), str) else None
+            return {key: self.redact_json(inner, beside if beside and key == "value" else str(key)) for key, inner in value.items()}
         if isinstance(value, list | tuple):
             return [self.redact_json(inner, name) for inner in value]
         return value

@@ -11,12 +11,14 @@ from app.imports.sources.celery_beat import CeleryBeat
 from app.imports.sources.cronicle import Cronicle
 from app.imports.sources.crontab import Crontab
 from app.imports.sources.kubernetes import Kubernetes
+from app.imports.sources.rundeck import Rundeck
 from app.imports.sources.systemd import Systemd
 
 _KNOWN: tuple[Source, ...] = (
     Crontab(),
     Systemd(),
     Kubernetes(),
+    Rundeck(),
     Cronicle(),
     Agenda(),
     ApScheduler(),

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times
+from app.imports.scripts import read_script
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.cronicle_timing import TimingRefused, of_xyops, read_instants, read_timing
@@ -192,7 +193,8 @@ def _command(event: Mapping[str, Any], export: _Export, redactor: Redactor, valu
     params, plugin = mapping(event.get("params")), str(event.get("plugin", ""))
     match plugin:
         case "shellplug":
-            return _script(str(params.get("script", "")))
+            script = read_script(str(params.get("script", "")))
+            return CommandLine(text=script.text, shell=script.shell)
         case "urlplug" | "httpplug":
             return CommandLine(text=_call(params))
         case "testplug":
@@ -201,20 +203,6 @@ def _command(event: Mapping[str, Any], export: _Export, redactor: Redactor, valu
     values["other_plugin"] = str(known.get("title") or plugin or "none")
     program = redactor.redact(str(known.get("command", ""))) or f"/usr/local/lib/cronicle/{plugin or 'none'}"
     return CommandLine(text=program, stdin=json.dumps({"params": dict(params)}, ensure_ascii=False) + "\n")
-
-
-def _script(text: str) -> CommandLine:
-    """A script of one command is a command; any other one stays a script."""
-    lines = text.replace("\r\n", "\n").strip("\n").split("\n")
-    shell = "/bin/sh"
-    if lines[0].startswith("#!"):
-        shell = lines[0][2:].strip()
-        lines = lines[1:]
-    body = [line for line in lines if line.strip() and not line.strip().startswith("#")]
-    if not shell:
-        shell = "/bin/sh"
-    simple = shell.rpartition("/")[2].split()[0] in {"sh", "bash", "dash", "ash"}
-    return CommandLine(text=body[0].strip() if simple and len(body) == 1 else "\n".join(lines).strip("\n") + "\n", shell=shell)
 
 
 def _call(params: Mapping[str, Any]) -> str:

@@ -135,7 +135,7 @@ def _entry(item: dict[str, Any], path: Path, options: SourceOptions) -> Entry:
     mapping(metadata.get("annotations")).pop("kubectl.kubernetes.io/last-applied-configuration", None)
     item.pop("status", None)
     redactor = Redactor()
-    shown = redactor.redact_json(_named_variables(item, redactor))
+    shown = redactor.redact_json(item)
     reason = _wrong(name, spec)
     unknown: list[str] = []
     command = None if reason else _command(shown, options, redactor, unknown)
@@ -151,15 +151,6 @@ def _entry(item: dict[str, Any], path: Path, options: SourceOptions) -> Entry:
         disabled="is suspended" if is_true(spec.get("suspend", "")) else "",
         prints=tuple(redactor.prints),
     )
-
-
-def _named_variables(item: Any, redactor: Redactor) -> Any:
-    """Replaces secret values of variables, whose names stand beside them: {name: DB_PASSWORD, value: …}."""
-    if isinstance(item, dict):
-        if isinstance(item.get("value"), str) and isinstance(item.get("name"), str):
-            item = {**item, "value": redactor.redact_value(item["name"], item["value"])}
-        return {key: _named_variables(inner, redactor) for key, inner in item.items()}
-    return [_named_variables(inner, redactor) for inner in item] if isinstance(item, list) else item
 
 
 def _wrong(name: str, spec: dict[str, Any]) -> str:

@@ -236,6 +236,8 @@ def _when(timing: Any, fields: Fields, options: SourceOptions, draft: Draft) -> 
         if read is None:
             draft.body["schedule"] = {"type": "manual"}
             draft.mapped(of, shown, "schedule.type", "the event has no times and is started by hand")
+            if own:
+                draft.dropped("timezone", own, "the job has no schedule")
             return None
         timezone = own or read.timezone or options.timezone
         if not timezone:
@@ -256,23 +258,28 @@ def _when(timing: Any, fields: Fields, options: SourceOptions, draft: Draft) -> 
 
 
 def _policies(fields: Fields, draft: Draft) -> None:
-    catch_up = is_true(fields.take("catch_up"))
+    text = fields.take("catch_up")
+    catch_up = is_true(text)
     if draft.body["schedule"]["type"] != "manual":
         draft.body["misfire"] = {"policy": "all", "max_catch_up": 100} if catch_up else {"policy": "skip"}
         reason = "times that were missed run one after the other, at most 100" if catch_up else "a time that was missed is not made up for"
         draft.mapped("catch_up", "1" if catch_up else "0", "misfire.policy", reason)
+    elif text:
+        draft.dropped("catch_up", text, "the job has no schedule")
     most, queue = whole(fields.take("max_children") or "1"), is_true(fields.take("queue"))
     if most == 1:
         draft.body["overlap"] = "queue" if queue else "skip"
     else:
         draft.body |= {"overlap": "allow", "concurrency": {"max_instances": min(most or 100, 1000)}}
     draft.mapped("max_children", str(most), "overlap, concurrency.max_instances", "0 means no limit" if most == 0 else "")
-    if queue:
-        draft.mapped("queue", "1", "overlap")
-    seconds = whole(fields.take("timeout"))
+    draft.mapped("queue", "1" if queue else "0", "overlap")
+    text = fields.take("timeout")
+    seconds = whole(text)
     if seconds:
         draft.body["timeout_seconds"] = seconds
-        draft.mapped("timeout", str(seconds), "timeout_seconds")
+        draft.mapped("timeout", text, "timeout_seconds")
+    elif text:
+        draft.dropped("timeout", text, "Cronicle sets no limit, and the job has the usual timeout. Change it if runs take longer")
     retries, delay = whole(fields.take("retries")) or 0, whole(fields.take("retry_delay")) or 0
     draft.body["retry_policy"] = {"max_retries": min(retries, 100)}
     if retries:
@@ -319,7 +326,10 @@ def _target(fields: Fields, draft: Draft) -> None:
         draft.waits("target", shown, "the servers of the event are not known to Jobwright")
         choices = {"any": "Any node runs the job.", LEAVE_OUT: LEAVE_OUT_WORDS}
         draft.questions.append(Question(text=f"The event runs on {shown}.", choices=choices))
-    if is_true(fields.take("multiplex")):
+    multiplex = fields.take("multiplex")
+    if multiplex and not is_true(multiplex):
+        draft.dropped("multiplex", multiplex, "a job runs on one node, too")
+    elif multiplex:
         draft.waits("multiplex", "1", "the event runs on all servers of its target, and a job runs on one node")
         choices = {"one": "The job runs on one node.", LEAVE_OUT: LEAVE_OUT_WORDS}
         draft.questions.append(Question(text="The event runs on all servers of its target.", choices=choices))

@@ -252,7 +252,7 @@ def _times(fields: Fields, options: SourceOptions, draft: Draft) -> Times | None
     seconds = every_seconds(text)
     if seconds is not None:
         draft.body["schedule"] = {"type": "interval", "interval_seconds": seconds}
-        draft.mapped("schedule", shown, "schedule.interval_seconds", "the interval begins when the job is resumed")
+        draft.mapped("spec.schedule", shown, "schedule.interval_seconds", "the interval begins when the job is resumed")
         return None
     zone = fields.take("spec.timeZone")
     timezone = zone or own or options.timezone
@@ -265,9 +265,9 @@ def _times(fields: Fields, options: SourceOptions, draft: Draft) -> Times | None
     read = read_robfig(text)
     draft.body["schedule"] = {"type": "cron", "expression": read.expression(), "timezone": timezone}
     either = "" if read.any_day or read.any_weekday else "days of the month and of the week are alternatives"
-    draft.mapped("schedule", shown, "schedule.expression", either)
+    draft.mapped("spec.schedule", shown, "schedule.expression", either)
     how = "" if zone or own else "it is that of the controller, which --zone says"
-    draft.mapped("timeZone", zone or own, "schedule.timezone", how)
+    draft.mapped("spec.timeZone", zone or own, "schedule.timezone", how)
     return partial(read.times, timezone)
 
 
@@ -276,14 +276,16 @@ def _policies(fields: Fields, draft: Draft) -> None:
     draft.body["overlap"] = _OVERLAP.get(policy, "allow")
     if draft.body["overlap"] == "allow":
         draft.body["concurrency"] = {"max_instances": 10}
-    draft.mapped("concurrencyPolicy", policy or "Allow", "overlap")
+    draft.mapped("spec.concurrencyPolicy", policy or "Allow", "overlap")
     deadline = whole(fields.take("spec.startingDeadlineSeconds"))
     if deadline:
         draft.body["misfire"] = {"policy": "skip", "grace_seconds": max(1, min(deadline, _LONGEST_DEADLINE))}
-        draft.mapped("startingDeadlineSeconds", str(deadline), "misfire.grace_seconds")
+        draft.mapped("spec.startingDeadlineSeconds", str(deadline), "misfire.grace_seconds")
     else:
         draft.body["misfire"] = {"policy": "once"}
-        draft.mapped("startingDeadlineSeconds", "", "misfire.policy", "without a deadline, the latest time that was missed is made up for")
+        draft.mapped(
+            "spec.startingDeadlineSeconds", "", "misfire.policy", "without a deadline, the latest time that was missed is made up for"
+        )
     fields.take("spec.suspend")
     fields.mapped("metadata.namespace", "parameters.arguments")
     fields.take("metadata.name")
@@ -292,12 +294,16 @@ def _policies(fields: Fields, draft: Draft) -> None:
 def _pods(fields: Fields, draft: Draft, *, in_cluster: bool) -> None:
     retries = fields.take(f"{_TEMPLATE}backoffLimit")
     if in_cluster and retries:
-        draft.dropped("backoffLimit", retries, "Kubernetes itself starts the pod again; the job waits for the end of it")
+        draft.dropped(f"{_TEMPLATE}backoffLimit", retries, "Kubernetes itself starts the pod again; the job waits for the end of it")
     elif not in_cluster:
         number = whole(retries) if retries else _USUAL_RETRIES
         draft.body["retry_policy"] = {"max_retries": min(number or 0, 100), "retry_delay_seconds": 10, "backoff": "exponential"}
-        draft.mapped("backoffLimit", retries, "retry_policy.max_retries", "" if retries else f"the usual number is {_USUAL_RETRIES}")
+        draft.mapped(
+            f"{_TEMPLATE}backoffLimit", retries, "retry_policy.max_retries", "" if retries else f"the usual number is {_USUAL_RETRIES}"
+        )
     deadline = whole(fields.take(f"{_TEMPLATE}activeDeadlineSeconds"))
     if deadline:
         draft.body["timeout_seconds"] = deadline + 60
-        draft.mapped("activeDeadlineSeconds", str(deadline), "timeout_seconds", "the job waits one minute longer for the cluster")
+        draft.mapped(
+            f"{_TEMPLATE}activeDeadlineSeconds", str(deadline), "timeout_seconds", "the job waits one minute longer for the cluster"
+        )

@@ -216,12 +216,13 @@ def _policies(fields: Fields, draft: Draft) -> None:
         draft.mapped("timeout", timeout, "timeout_seconds")
     elif timeout:
         draft.dropped("timeout", timeout, "it depends on an option, and a job has the usual timeout")
-    retry, delay = fields.take("retry") or fields.take("retry.retry"), fields.take("retry.delay")
+    name = "retry.retry" if fields.get("retry.retry") else "retry"
+    retry, delay = fields.take(name), fields.take("retry.delay")
     number = whole(retry) or 0
     draft.body["retry_policy"] = {"max_retries": min(number, 100)}
     if number:
         draft.body["retry_policy"] |= {"retry_delay_seconds": max(1, min(_seconds(delay) or 1, 86_400)), "backoff": "fixed"}
-    draft.mapped("retry", retry or "0", "retry_policy.max_retries")
+    draft.mapped(name, retry or "0", "retry_policy.max_retries")
     if delay:
         draft.mapped("retry.delay", delay, "retry_policy.retry_delay_seconds")
 
@@ -261,12 +262,12 @@ def _nodes(fields: Fields, draft: Draft) -> None:
     match = _NODE.fullmatch(shown.strip())
     label = f"host={match['name'].lower()}" if match else ""
     if match and match["name"] in {"localhost", "local"}:
-        draft.dropped("nodefilters", shown, "any node runs the job")
+        draft.dropped("nodefilters.filter", shown, "any node runs the job")
     elif label and is_label(label):
         draft.body["needs"] = [label]
-        draft.mapped("nodefilters", shown, "needs", f"give the node on that machine the label {label} (JOBWRIGHT_NODE_LABELS)")
+        draft.mapped("nodefilters.filter", shown, "needs", f"give the node on that machine the label {label} (JOBWRIGHT_NODE_LABELS)")
     else:
-        draft.waits("nodefilters", shown, "the job runs on all machines that match, and a job of Jobwright runs on one node")
+        draft.waits("nodefilters.filter", shown, "the job runs on all machines that match, and a job of Jobwright runs on one node")
         choices = {"one": "The job runs on one node.", LEAVE_OUT: LEAVE_OUT_WORDS}
         draft.questions.append(Question(text=f"The job runs on the machines {shown}.", choices=choices))
 

@@ -285,10 +285,10 @@ def _calendar(entry: Entry, fields: Fields, options: SourceOptions, draft: Draft
             raise SourceError(f"{timezone} is not an IANA time zone.")
         draft.body["schedule"] = event.sets().schedule(timezone)
     except (SystemdRefused, NoSchedule) as refused:
-        _no_schedule(draft, "OnCalendar", text, str(refused))
+        _no_schedule(draft, "Timer.OnCalendar", text, str(refused))
         return None
     schedule = draft.body["schedule"]
-    draft.mapped("OnCalendar", text, f"schedule.{'expression' if schedule['type'] == 'cron' else 'rule'}")
+    draft.mapped("Timer.OnCalendar", text, f"schedule.{'expression' if schedule['type'] == 'cron' else 'rule'}")
     if fields.take("several"):
         draft.body["concurrency"] = {"group": entry.values["timer"][:100]}
         draft.mapped(
@@ -323,18 +323,18 @@ def _monotonic(fields: Fields, draft: Draft) -> None:
     try:
         seconds = read_span(text)
     except SystemdRefused as refused:
-        _no_schedule(draft, repeat, text, str(refused))
+        _no_schedule(draft, f"Timer.{repeat}", text, str(refused))
         return
     if seconds is None or not 1 <= seconds <= _MOST_INTERVAL or seconds != int(seconds):
-        _no_schedule(draft, repeat, text, "an interval has whole seconds, at most a year")
+        _no_schedule(draft, f"Timer.{repeat}", text, "an interval has whole seconds, at most a year")
         return
     draft.body["schedule"] = {"type": "interval", "interval_seconds": int(seconds)}
     late = "systemd counts it from the end of a run, a job from its beginning" if repeat == "OnUnitInactiveSec" else ""
-    draft.mapped(repeat, text, "schedule.interval_seconds", late)
+    draft.mapped(f"Timer.{repeat}", text, "schedule.interval_seconds", late)
     fields.take("several")
     for key in _MONOTONIC:
         if value := fields.take(f"Timer.{key}"):
-            draft.dropped(key, value, f"{begin}. The first run is one interval after the job is resumed")
+            draft.dropped(f"Timer.{key}", value, f"{begin}. The first run is one interval after the job is resumed")
 
 
 def _timer(fields: Fields, draft: Draft) -> None:
@@ -343,9 +343,9 @@ def _timer(fields: Fields, draft: Draft) -> None:
         once = is_true(persistent)
         draft.body["misfire"] = {"policy": "once" if once else "skip"}
         reason = "a time that was missed runs once when Jobwright is back" if once else "a time that was missed is not made up for"
-        draft.mapped("Persistent", persistent or "no", "misfire.policy", reason)
+        draft.mapped("Timer.Persistent", persistent or "no", "misfire.policy", reason)
     elif persistent:
-        draft.dropped("Persistent", persistent, "the job has no schedule")
+        draft.dropped("Timer.Persistent", persistent, "the job has no schedule")
     for key in ("RandomizedDelaySec", "RandomizedOffsetSec"):
         text = fields.take(f"Timer.{key}")
         try:
@@ -354,9 +354,9 @@ def _timer(fields: Fields, draft: Draft) -> None:
             seconds = 0
         if seconds and draft.body["schedule"]["type"] != "manual":
             draft.body["schedule"]["jitter_seconds"] = max(1, min(int(seconds), _MOST_JITTER))
-            draft.mapped(key, text, "schedule.jitter_seconds", "the delay of a job is always the same")
+            draft.mapped(f"Timer.{key}", text, "schedule.jitter_seconds", "the delay of a job is always the same")
         elif text:
-            draft.dropped(key, text, "there is no delay")
+            draft.dropped(f"Timer.{key}", text, "there is no delay")
     fields.mapped("Timer.FixedRandomDelay", "schedule.jitter_seconds", "the delay of a job is always the same")
     fields.mapped("Timer.Unit", "template_type", "the service that the job runs")
 
@@ -371,12 +371,12 @@ def _service(fields: Fields, draft: Draft) -> None:
         fields.take(f"Service.{key}")
     fields.mapped("Service.EnvironmentFile", "parameters.environment", "the variables are those that the file has now")
     if missing := fields.take("missing"):
-        draft.waits("EnvironmentFile", missing, "the file cannot be read here, so its variables are not known")
+        draft.waits("Service.EnvironmentFile", missing, "the file cannot be read here, so its variables are not known")
         choices = {"without": "The job is created without these variables. Enter them in the job.", LEAVE_OUT: LEAVE_OUT_WORDS}
         draft.questions.append(Question(text=f"The variables of {missing} are not known.", choices=choices))
     for key in ("ExecStop", "ExecStopPost", "ExecReload"):
         if value := fields.take(f"Service.{key}"):
-            draft.dropped(key, value, "a run ends when its program does. Add what must follow to the program")
+            draft.dropped(f"Service.{key}", value, "a run ends when its program does. Add what must follow to the program")
     if prefixes := fields.take("Service.prefixes"):
         words_of = {"-": "a failure is shown as a failure", "@": "the program sees its own name", ":": "variables were not replaced"}
         for sign in dict.fromkeys(prefixes):
@@ -395,9 +395,9 @@ def _limits(fields: Fields, draft: Draft) -> None:
             seconds = None
         if seconds and seconds >= 1 and "timeout_seconds" not in draft.body:
             draft.body["timeout_seconds"] = int(seconds)
-            draft.mapped(key, text, "timeout_seconds")
+            draft.mapped(f"Service.{key}", text, "timeout_seconds")
         elif text:
-            draft.dropped(key, text, "the run has the usual timeout of a job")
+            draft.dropped(f"Service.{key}", text, "the run has the usual timeout of a job")
     restart = fields.take("Service.Restart")
     if restart in {"on-failure", "always", "on-abnormal", "on-abort", "on-watchdog"}:
         burst = fields.take("Unit.StartLimitBurst") or fields.take("Service.StartLimitBurst")
@@ -408,11 +408,15 @@ def _limits(fields: Fields, draft: Draft) -> None:
         except SystemdRefused:
             seconds = 1
         draft.body["retry_policy"] = {"max_retries": retries, "retry_delay_seconds": seconds, "backoff": "fixed"}
+        reason = f"systemd gives up after {retries + 1} starts, which is the number of attempts"
         draft.mapped(
-            "Restart", restart, "retry_policy.max_retries", f"systemd gives up after {retries + 1} starts, which is the number of attempts"
+            "Service.Restart",
+            restart,
+            "retry_policy.max_retries",
+            f"systemd gives up after {retries + 1} starts, which is the number of attempts",
         )
         if delay:
-            draft.mapped("RestartSec", delay, "retry_policy.retry_delay_seconds")
+            draft.mapped("Service.RestartSec", delay, "retry_policy.retry_delay_seconds")
     elif restart:
-        draft.mapped("Restart", restart, "retry_policy.max_retries", "there are no retries")
+        draft.mapped("Service.Restart", restart, "retry_policy.max_retries", "there are no retries")
         draft.body["retry_policy"] = {"max_retries": 0}

@@ -409,12 +409,7 @@ def _limits(fields: Fields, draft: Draft) -> None:
             seconds = 1
         draft.body["retry_policy"] = {"max_retries": retries, "retry_delay_seconds": seconds, "backoff": "fixed"}
         reason = f"systemd gives up after {retries + 1} starts, which is the number of attempts"
-        draft.mapped(
-            "Service.Restart",
-            restart,
-            "retry_policy.max_retries",
-            f"systemd gives up after {retries + 1} starts, which is the number of attempts",
-        )
+        draft.mapped("Service.Restart", restart, "retry_policy.max_retries", reason)
         if delay:
             draft.mapped("Service.RestartSec", delay, "retry_policy.retry_delay_seconds")
     elif restart:

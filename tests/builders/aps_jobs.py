@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,6 +28,13 @@ NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
 # Functions that exist, as a store takes no others.
 FUNCTIONS = ("shutil:copy", "os:remove", "json:dumps", "time:sleep", "logging:info", "email.utils:formataddr", "zlib:compress")
+
+
+def write_states(path: Path, states: Mapping[str, bytes]) -> None:
+    """Writes pickled states into an SQLite file, as rows of a job store that are due in the year 2030."""
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE apscheduler_jobs (id VARCHAR(191) PRIMARY KEY, next_run_time FLOAT, job_state BLOB NOT NULL)")
+        database.executemany("INSERT INTO apscheduler_jobs VALUES (?, 1900000000.0, ?)", states.items())
 
 
 def spec_of(trigger: BaseTrigger) -> Spec:

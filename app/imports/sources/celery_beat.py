@@ -1,4 +1,4 @@
-"""Periodic tasks of Celery Beat: the tables of django-celery-beat, RedBeat in Redis, and `beat_schedule` in a Python file."""
+"""Periodic tasks of Celery Beat: the tables of django-celery-beat, RedBeat, `beat_schedule` in a Python file, and the file of Beat."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from app.imports.stores.beat import CALL_OPTIONS, BeatEntry, BeatReading
 from app.imports.stores.beat_django import read_django
 from app.imports.stores.beat_module import read_module
 from app.imports.stores.beat_redis import PREFIX, read_redbeat
+from app.imports.stores.beat_shelve import is_shelf, read_shelf
 from app.imports.stores.values import as_json, call_line, printable
 
 LONGEST_NAME = 100
@@ -33,6 +34,7 @@ class CeleryBeat(Source):
     title = "Celery Beat"
     options: ClassVar[dict[str, str]] = {
         "app": "the application for `celery -A`; with it, a job calls a task by the command line of Celery",
+        "folder": "the folder in which Celery finds the application, for `celery --workdir`",
         "prefix": f"redbeat_key_prefix of the application, by default {PREFIX}",
     }
     is_store = True
@@ -85,7 +87,8 @@ class CeleryBeat(Source):
         sent = {name: value for name, value in call.sending.items() if name in CALL_OPTIONS}
         if not app or has_secret(as_json([call.arguments, call.keywords])) or len(sent) < len(call.sending):
             return None
-        words = ["celery", "-A", app, "call", call.name]
+        folder = ["--workdir", options.get("folder")] if options.get("folder") else []
+        words = ["celery", *folder, "-A", app, "call", call.name]
         words += ["--args", as_json(call.arguments)] if call.arguments else []
         words += ["--kwargs", as_json(call.keywords)] if call.keywords else []
         for name, value in sent.items():
@@ -100,12 +103,14 @@ class CeleryBeat(Source):
 
 
 def _read(place: str, options: SourceOptions) -> BeatReading:
-    """Reads the place by its kind: the address of Redis, a Python file, or a database."""
+    """Reads the place by its kind: the address of Redis, a Python file, a file of Beat, or a database."""
     address = options.address or place
     if address.startswith(("redis://", "rediss://")):
         return read_redbeat(place, options)
     if "://" not in address and Path(address).suffix == ".py":
         return read_module(address, options)
+    if "://" not in address and address and is_shelf(Path(address)):
+        return read_shelf(address, options)
     return read_django(place, options)
 
 

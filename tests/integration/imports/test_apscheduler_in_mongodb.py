@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pymongo
 import pytest
 from apscheduler.jobstores.mongodb import MongoDBJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from app.audit.model import Actor
 from app.clock import ManualClock
+from app.factory import Store
 from app.imports.plan import make_plan
 from app.imports.sources import SOURCES, SourceOptions
 from app.services import Services
 from tests.builders import aps_jobs
 from tests.builders.aps_jobs import NOW
+from tests.commands import jobwright
+from tests.support import KEY
 
 SOURCE = SOURCES["apscheduler"]
 READING = {"find", "getMore", "hello", "ismaster", "endSessions", "killCursors"}
@@ -111,3 +120,42 @@ def test_the_jobs_of_a_plan_are_accepted(options: SourceOptions, services: Servi
         assert made.created
         assert made.job is not None
         assert made.job.paused is not None
+
+
+def test_the_commands_lead_from_a_job_store_to_jobs_and_back(store: Store, mongod: str, tmp_path: Path, database_name: str) -> None:
+    """The address comes from a file. The functions are called by a program of the operator."""
+    other, password = f"{database_name}_aps", "pw-of-the-store"
+    with MongoClient[dict[str, Any]](mongod) as client:
+        jobs = MongoDBJobStore(database=other, client=client)
+        scheduler, random = BackgroundScheduler(timezone="UTC"), Random(1)
+        for name in ("nightly", "weekly"):
+            jobs.add_job(aps_jobs.new_job(scheduler, CronTrigger(hour=4, timezone="UTC"), name, random))
+        jobs.add_job(aps_jobs.new_job(scheduler, CronTrigger(hour=2, minute=30, timezone="Europe/Berlin"), "in the gap", random))
+        client[other]["jobs"].insert_one({"_id": "broken", "next_run_time": 1.0, "job_state": b"junk"})
+        address, plan = tmp_path / "address", tmp_path / "plan.json"
+        address.write_text(mongod if "?" in mongod else f"{mongod.rstrip('/')}/?appName={password}")
+        environment = {
+            **os.environ,
+            "MONGODB_URI": mongod,
+            "JOBWRIGHT_DATABASE": store.database.name,
+            "JOBWRIGHT_SECRET_KEY": KEY,
+            "JOBWRIGHT_DATA_DIR": str(tmp_path / "data"),
+            "JOBWRIGHT_COMMAND_PROGRAMS": "/bin/true",
+        }
+        at = ("--address-file", str(address))
+        options = ("--option", f"database={other}", "--calls", "command:/bin/true", "--zone", "UTC", "--output", str(plan))
+        jobwright(environment, "import", "plan", "apscheduler", *at, *options, check=True)
+        applied = json.loads(jobwright(environment, "import", "apply", str(plan), *at, "--json").stdout)
+        results = {row["entry"].rpartition("-")[0]: row["result"] for row in applied["entries"]}
+        assert results == {"broken": "invalid", "in-the-gap": "open", "nightly": "created", "weekly": "created"}
+        listed = json.loads(jobwright(environment, "job", "list", "--json", check=True).stdout)["jobs"]
+        jobwright(environment, "job", "resume", listed[0]["name"], check=True)
+        twice = jobwright(environment, "import", "verify", str(plan), *at)
+        assert (twice.returncode, "runs twice" in twice.stdout) == (1, True)
+        client[other]["jobs"].update_many({}, {"$set": {"next_run_time": None}})  # as the printed command does
+        assert jobwright(environment, "import", "verify", str(plan), *at).returncode == 0
+        back = jobwright(environment, "import", "roll-back", str(plan), check=True).stdout
+        assert back.count("deleted   ") == 2
+        assert "$set: {next_run_time: 1" in back
+        assert {document["_id"] for document in client[other]["jobs"].find()} == {"broken", "in the gap", "nightly", "weekly"}
+        client.drop_database(other)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import sqlite3
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
 
-from app.imports.plan import Plan, make_plan
+from app.imports.plan import Plan, State, decide, make_plan, state_of
 from app.imports.sources import SOURCES, SourceError, SourceOptions, split_place
-from tests.builders import aps_jobs
+from app.imports.sources.apscheduler import run_sql
+from tests.builders import aps_jobs, hostile
 from tests.builders.aps_jobs import NOW
 
 SOURCE = SOURCES["apscheduler"]
@@ -115,6 +120,41 @@ def test_the_commands_disable_and_enable_the_original(path: Path, tmp_path: Path
     assert next(one for one in SOURCE.read(str(copy), OPTIONS).entries if one.id == entry.id).disabled
     subprocess.run(SOURCE.enable(entry), shell=True, check=True)  # noqa: S602 - the same
     assert due() == before
+
+
+@pytest.mark.parametrize(
+    ("address", "command"),
+    [
+        ("sqlite:////srv/a b.sqlite", "sqlite3 '/srv/a b.sqlite' 'UPDATE x'"),
+        (
+            "postgresql+psycopg://db.example.com:5433/shop?sslmode=require",
+            "psql 'postgresql://db.example.com:5433/shop?sslmode=require' -c 'UPDATE x'",
+        ),
+        ("mysql+pymysql://db.example.com:3307/shop?charset=utf8", "mysql --host db.example.com --port 3307 -p shop -e 'UPDATE x'"),
+        ("mssql+pyodbc://db/shop", "UPDATE x;"),
+    ],
+)
+def test_the_command_is_that_of_the_database(address: str, command: str) -> None:
+    assert run_sql(address, "UPDATE x") == command
+
+
+def test_a_time_that_the_clock_skips_blocks_a_job_until_it_is_decided(tmp_path: Path) -> None:
+    """02:30 in Berlin: APScheduler starts it at 03:30 in spring and twice in autumn, the job at 03:00 and once."""
+    states = {"a": pickle.dumps(hostile.state(trigger=CronTrigger(hour=2, minute=30, timezone=ZoneInfo("Europe/Berlin"))))}
+    path = tmp_path / "jobs.sqlite"
+    aps_jobs.write_states(path, states)
+    plan = make_plan(SOURCE, str(path), OPTIONS, NOW)
+    (entry,) = plan["entries"]
+    assert (state_of(entry), entry["fires"]["wrong"]) == (State.OPEN, "2027-03-28T01:00:00+00:00")
+    decide(plan, ["all=accept"])
+    assert state_of(entry) is State.READY
+
+
+def test_a_job_whose_only_time_has_passed_is_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    aps_jobs.write_states(path, {"a": pickle.dumps(hostile.state(trigger=DateTrigger(datetime(2026, 1, 1, tzinfo=UTC))))})
+    (entry,) = make_plan(SOURCE, str(path), OPTIONS, NOW)["entries"]
+    assert (entry["kind"], entry["reason"]) == ("note", "was due at 2026-01-01T00:00:00+00:00, and is not due again")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
+import os
+import pickle
+import shelve
 import sqlite3
 import subprocess
 from datetime import timedelta
@@ -17,7 +21,7 @@ from app.imports.plan import Plan, State, make_plan, state_of
 from app.imports.sources import SOURCES, SourceError, SourceOptions
 from app.imports.stores.python_data import Made, PythonData, Unknown
 from app.imports.views import as_text
-from tests.builders import beat
+from tests.builders import beat, hostile
 from tests.builders.beat import NOW
 
 SOURCE = SOURCES["celery-beat"]
@@ -254,3 +258,76 @@ def test_the_time_zone_of_the_file_takes_precedence(module: Path) -> None:
     options = SourceOptions(machine="web1", timezone="Asia/Tokyo", now=NOW + timedelta(days=1))
     nightly = next(entry for entry in SOURCE.read(str(module), options).entries if entry.name == "nightly")
     assert json.loads(nightly.values["schedule"])["timezone"] == "Europe/Berlin"
+
+
+# -- the file of Beat ---------------------------------------------------------------------------------------------------
+
+
+def shelf(path: Path, entries: dict[str, Any]) -> None:
+    """The file that Beat writes, with entries of Celery."""
+    with shelve.open(str(path)) as store:  # noqa: S301 - it is written
+        store["entries"], store["tz"], store["utc_enabled"], store["__version__"] = entries, "Europe/Berlin", True, "5.7.0"
+
+
+def entries_of_celery() -> dict[str, Any]:
+    pytest.importorskip("celery")
+    from celery import Celery
+    from celery.beat import ScheduleEntry
+    from celery.schedules import crontab, schedule
+
+    app = Celery("x", set_as_current=False)
+    return {
+        "nightly": ScheduleEntry(
+            "nightly", "a.b", NOW, 5, crontab("0", "4", day_of_week={1, 2}), (1, "x"), {"y": None}, {"queue": "q"}, app=app
+        ),
+        "often": ScheduleEntry("often", "a.c", NOW, 5, schedule(timedelta(minutes=5)), (), {}, {}, app=app),
+    }
+
+
+def test_the_file_of_beat_is_read_as_data(tmp_path: Path) -> None:
+    path, canary = tmp_path / "celerybeat-schedule", tmp_path / "canary"
+    entries = entries_of_celery()
+    entries["hostile"] = hostile.Call(os.system, (f"touch {canary}",))
+    entries["with code"] = copy.copy(entries["often"])
+    entries["with code"].args = (hostile.Call(os.system, (f"touch {canary}",)),)
+    shelf(path, entries)
+    plan = plan_of(path, app="shop", folder="/srv/shop")
+    assert not canary.exists()
+    nightly, often, bad, code = (
+        next(entry for entry in plan["entries"] if entry["id"].startswith(name)) for name in ("nightly", "often", "host", "with")
+    )
+    assert nightly["job"]["schedule"] == {"type": "cron", "expression": "0 4 * * 1,2", "timezone": "Europe/Berlin"}
+    words = ["--workdir", "/srv/shop", "-A", "shop", "call", "a.b", "--args", '[1, "x"]', "--kwargs", '{"y": null}', "--queue", "q"]
+    assert nightly["job"]["parameters"]["arguments"] == words
+    assert often["job"]["schedule"]["start_at"] == "2026-11-30T12:05:00+00:00"
+    assert (bad["kind"], bad["reason"]) == ("invalid", "is posix.system and not an entry of Celery. It was not run")
+    assert "posix.system, which is Python and not data" in code["decisions"][0]["question"]
+
+
+@pytest.mark.parametrize("backend", ["dbm.dumb", "dbm.gnu", "dbm.ndbm"])
+def test_all_files_of_shelves_are_read(tmp_path: Path, backend: str) -> None:
+    library = pytest.importorskip(backend)
+    path = tmp_path / "celerybeat-schedule"
+    with library.open(str(path), "n") as store:
+        store[b"entries"] = pickle.dumps(entries_of_celery())
+    assert [entry["id"].rpartition("-")[0] for entry in plan_of(path)["entries"]] == ["nightly", "often"]
+
+
+def test_a_shelf_of_newer_releases_of_python_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "celerybeat-schedule"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
+        database.execute("INSERT INTO Dict VALUES (?, ?)", (b"entries", pickle.dumps(entries_of_celery())))
+    assert len(plan_of(path)["entries"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(pickle.dumps([1]), "is not a file of Celery Beat"), (b"junk", "it is damaged, or not a pickle")]
+)
+def test_a_shelf_of_something_else_says_so(tmp_path: Path, data: bytes, words: str) -> None:
+    path = tmp_path / "celerybeat-schedule"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
+        database.execute("INSERT INTO Dict VALUES (?, ?)", (b"entries", data))
+    with pytest.raises(SourceError, match=words):
+        plan_of(path)

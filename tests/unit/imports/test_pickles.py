@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import socket
-import sqlite3
 import sys
 import time
 import uuid
@@ -23,7 +22,7 @@ from app.imports.entries import Entry, EntryKind
 from app.imports.sources import SOURCES, SourceOptions
 from app.imports.stores.pickles import Instance, Name, PickleRefused, read_pickle
 from app.imports.stores.plain import MOST_VALUES, Plain, read_moment, zone_name
-from tests.builders import hostile
+from tests.builders import aps_jobs, hostile
 
 OPTIONS = SourceOptions(machine="web1", timezone="Europe/Berlin")
 LONGEST_SECONDS = 30.0  # of processor time, for all of them
@@ -62,9 +61,7 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trap]:
 def read_store(folder: Path, states: dict[str, bytes]) -> list[Entry]:
     """The entries of a job store that has these rows."""
     path = folder / "jobs.sqlite"
-    with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE apscheduler_jobs (id VARCHAR(191) PRIMARY KEY, next_run_time FLOAT, job_state BLOB NOT NULL)")
-        database.executemany("INSERT INTO apscheduler_jobs VALUES (?, 1900000000.0, ?)", states.items())
+    aps_jobs.write_states(path, states)
     return list(SOURCES["apscheduler"].read(str(path), OPTIONS).entries)
 
 

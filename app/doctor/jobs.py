@@ -49,13 +49,13 @@ def check_jobs(services: Services, store: Store) -> Iterator[Finding]:
 
 
 def check_runs_to_come(services: Services, store: Store) -> Iterator[Finding]:
-    """Yields the warnings about enabled jobs whose runs will all fail. Mail has a check of its own."""
+    """Yields the warnings about enabled jobs whose runs will all fail. Mail has a check of its own, and a schedule makes no run fail."""
     jobs = ListStore(store.database).enabled(MOST_JOBS)
     warnings_by_job = [
         (job.definition.name, warning)
         for job, warnings in zip(jobs, services.outlook.of_all([job.definition for job in jobs]), strict=True)
         for warning in warnings
-        if not warning.pointer.startswith("/notifications/")
+        if not warning.pointer.startswith(("/notifications/", "/schedule/"))
     ]
     for name, warning in warnings_by_job[:MOST_WARNINGS]:
         text = f"{name}: {field_name(warning.pointer)}: {warning.message}"

@@ -30,6 +30,7 @@ NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 REBOOT = "@reboot"
+LONGEST_STEP = 9999  # that an expression of Jobwright can have; a longer one means the same
 
 
 class FieldRefused(ValueError):
@@ -131,12 +132,8 @@ def _read_term(name: str, term: str, low: int, high: int, names: Sequence[str], 
         return numbers, span.partition("-")[0], ""
     if begin > end:
         return numbers, "", f"cron accepts the range {span} and never matches it, because it runs backwards"
-    if step <= high - low and step <= high:
-        return numbers, term, ""
-    words = f"cron makes {begin} of {term}, because the step is longer than the field"
-    if span == "*" and name in {"day of month", "month", "day of week"}:
-        return numbers, f"*/{high}", words  # it begins with `*`, and has the same numbers
-    return numbers, str(begin), words
+    words = "" if step <= high - low else f"cron makes {begin} of {term}, because the step is longer than the field"
+    return numbers, term if step <= LONGEST_STEP else f"{span}/{LONGEST_STEP}", words
 
 
 def _number(name: str, text: str, low: int, high: int, names: Sequence[str], first: int) -> int:

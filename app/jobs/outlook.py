@@ -1,5 +1,5 @@
-"""Warnings about a job whose runs will all fail, as far as that can be known when it is saved. They never keep a job from being saved: a
-host may be made tomorrow, a connection may answer again."""
+"""Warnings about a job whose runs will all fail, as far as that can be known when it is saved, and about a schedule that says something
+else than people may expect. They never keep a job from being saved: a host may be made tomorrow, a connection may answer again."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Outlook:
         self._catalogue, self._connections, self._settings, self._takes = catalogue, connections, settings, takes
 
     def warnings(self, definition: JobDefinition) -> tuple[FieldError, ...]:
-        """Returns what will make each run of a job fail, at pointers into its definition."""
+        """Returns what will make each run of a job fail, and what is unexpected about its schedule, at pointers into its definition."""
         return self.of_all([definition])[0]
 
     def of_all(self, definitions: Sequence[JobDefinition]) -> list[tuple[FieldError, ...]]:
@@ -90,6 +90,7 @@ class Outlook:
         yield from self._unlisted(entry, definition)
 
     def _of_job(self, definition: JobDefinition) -> Iterator[FieldError]:
+        yield from definition.schedule.trigger.remarks()
         yield from self._unmailed(definition)
         yield from self._unplaced(definition)
 

@@ -157,6 +157,10 @@ class Trigger(ABC):
             return say("is not possible, because the interval has no start. Edit the job and set “Start on”.")
         return None
 
+    def remarks(self) -> list[FieldError]:
+        """What people may not expect of the values of the trigger's own fields. It keeps no job from being saved."""
+        return []
+
     @property
     def notation(self) -> str:
         """The rule as experts write it, such as a cron expression; "" for a type without a notation of its own."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from app.errors import FieldError
 from app.triggers.base import DayPattern, Trigger
-from app.triggers.crontab import CronError, ForeignExpression, check_expression, count_times, iter_times, parts_of
+from app.triggers.crontab import CronError, ForeignExpression, check_expression, count_times, iter_times, parts_of, remarks_on
 from app.triggers.crontab_words import expression_in_words
 from app.triggers.fields import Field, TextField
 from templates_lib.messages import said, say
@@ -61,6 +61,12 @@ class CronTrigger(Trigger):
         except CronError as error:
             return self._error("expression", say("{error} (at character {place})", error=said(str(error)), place=error.position + 1))
         return None
+
+    def remarks(self) -> list[FieldError]:
+        try:
+            return [self._error("expression", words) for words in remarks_on(self.expression or "")]
+        except CronError:
+            return []
 
     def _rule_in_words(self, locale: str) -> str:
         try:

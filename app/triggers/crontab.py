@@ -29,6 +29,7 @@ MACROS = {
 }
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+LONGEST_STEP = 9999
 _ONE_NUMBER = re.compile(r"(?<![A-Za-z0-9-])([A-Za-z0-9]+)-\1/[0-9]+", re.IGNORECASE)
 _TERM = re.compile(r"(?P<first>\*|[A-Za-z0-9]+)(?:-(?P<last>[A-Za-z0-9]+))?(?:/(?P<step>[A-Za-z0-9]+))?")
 
@@ -57,15 +58,16 @@ class _Field:
     highest: int
     names: tuple[str, ...] = ()
     names_from: int = 0
+    daily: bool = False  # it is about the day and not about the time of day
 
 
 _SECOND = _Field(say("second"), 0, 59)
 _FIELDS = (
     _Field(say("minute"), 0, 59),
     _Field(say("hour"), 0, 23),
-    _Field(say("day of month"), 1, 31),
-    _Field(say("month"), 1, 12, MONTHS, 1),
-    _Field(say("day of week"), 0, 7, DAYS, 0),
+    _Field(say("day of month"), 1, 31, daily=True),
+    _Field(say("month"), 1, 12, MONTHS, 1, daily=True),
+    _Field(say("day of week"), 0, 7, DAYS, 0, daily=True),
 )
 
 
@@ -160,9 +162,9 @@ def _check_field(field: _Field, text: str, start: int) -> None:
                     ),
                     position,
                 )
-            if not step.isdigit() or not 1 <= int(step) <= field.highest:
+            if not step.isdigit() or len(step) > 4 or not int(step):
                 raise CronError(
-                    say("{name}: the step must be a number from 1 to {highest}", name=field.name, highest=field.highest),
+                    say("{name}: the step must be a number from 1 to {highest}", name=field.name, highest=LONGEST_STEP),
                     position + match.start("step"),
                 )
         position += len(term) + 1
@@ -194,12 +196,87 @@ def _number(field: _Field, text: str, position: int) -> int:
     return value
 
 
+def without_long_steps(expression: str, *, stars: bool = False) -> str:
+    """Returns the fields of an expression, in which a step that is longer than its field is replaced by what Debian's cron makes of it:
+    the first number. With `stars`, a day or a month that begins with `*` still does: that decides whether days are alternatives."""
+    texts, terms = expression.split(), []
+    for field, text in zip(_FIELDS if len(texts) == 5 else (_SECOND, *_FIELDS), texts, strict=True):
+        terms.append(",".join(dict.fromkeys(_short_term(field, term, stars and field.daily) for term in text.split(","))))
+    return " ".join(terms)
+
+
+def _short_term(field: _Field, term: str, star: bool) -> str:
+    first = _only_number(field, term)
+    if first is None:
+        return term
+    return f"*/{field.highest}" if star and term.startswith("*") else first
+
+
+def _only_number(field: _Field, term: str) -> str | None:
+    """The only number of a term, because its step is longer than what it is a step through; None if there is no such step."""
+    match = _TERM.fullmatch(term)
+    if match is None or match["step"] is None:
+        return None
+    if match["first"] == "*":
+        return str(field.lowest) if int(match["step"]) > field.highest - field.lowest else None
+    low, high = (_number(field, match[name] or match["first"], 0) for name in ("first", "last"))
+    return match["first"] if int(match["step"]) > high - low else None
+
+
+def remarks_on(expression: str) -> Iterator[Said]:
+    """What people may not expect of an expression: that a step longer than its field matches one number only.
+
+    Debian's cron accepts such a step (crontab(5); entry.c adds it to the first number until that is greater than the last).
+    """
+    texts = check_expression(expression).split()
+    for field, text in zip(_FIELDS if len(texts) == 5 else (_SECOND, *_FIELDS), texts, strict=True):
+        for term in text.split(","):
+            first, step = _only_number(field, term), term.rpartition("/")[2]
+            if first is None:
+                continue
+            yield _on_long_step(field, term, first, step)
+
+
+def _on_long_step(field: _Field, term: str, first: str, step: str) -> Said:
+    match field.name:
+        case "second":
+            return say(
+                "{term} matches only second {first}, because the step is longer than the field. "
+                "For every {step} seconds, choose an interval.",
+                term=term,
+                first=first,
+                step=step,
+            )
+        case "minute":
+            return say(
+                "{term} matches only minute {first}, because the step is longer than the field. "
+                "For every {step} minutes, choose an interval.",
+                term=term,
+                first=first,
+                step=step,
+            )
+        case "hour":
+            return say(
+                "{term} matches only hour {first}, because the step is longer than the field. For every {step} hours, choose an interval.",
+                term=term,
+                first=first,
+                step=step,
+            )
+        case "day of month":
+            return say("{term} matches only day {first} of the month, because the step is longer than the field.", term=term, first=first)
+        case "month":
+            return say("{term} matches only month {first}, because the step is longer than the field.", term=term, first=first)
+    return say(
+        "{term} matches only day {first} of the week (0 is Sunday), because the step is longer than the field.", term=term, first=first
+    )
+
+
 class Compiled:
     """The days and the times of day of an expression. `times` are seconds after midnight, ascending; `every_day` means that all days have
     them. `fixed` means that they are fixed times (app.triggers.walls)."""
 
     def __init__(self, expression: str) -> None:
-        self._sim = CronSim(expression, datetime(2000, 1, 1))  # noqa: DTZ001 - a matcher knows wall time alone
+        self._sim = CronSim(without_long_steps(expression, stars=True), datetime(2000, 1, 1))  # noqa: DTZ001 - a matcher knows wall time alone
         parts = expression.split()
         minute, hour = parts[-5], parts[-4]
         self.every_day = parts[-3:] == ["*", "*", "*"]

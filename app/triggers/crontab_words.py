@@ -12,6 +12,7 @@ from babel.dates import get_day_names, get_month_names
 from cron_descriptor import CasingTypeEnum, ExpressionDescriptor, Options
 from cronsim import CronSim
 
+from app.triggers.crontab import without_long_steps
 from app.triggers.words import in_language, nearest_language
 from app.validation.words import DEFAULT_LOCALE
 from templates_lib.messages import say
@@ -64,7 +65,7 @@ def expression_in_words(fields: str, locale: str) -> str:
     """
     parts = fields.split()
     either = not (parts[-3].startswith("*") or parts[-1].startswith("*"))
-    parts = [_as_list(text, place, len(parts)) for place, text in enumerate(parts)]
+    parts = [_as_list(text, place, len(parts)) for place, text in enumerate(without_long_steps(fields).split())]
     if "*" in {parts[-3], parts[-1]}:
         return _described(" ".join(parts), locale)
     by_day = _described(" ".join([*parts[:-1], "*"]), locale).split(", ")

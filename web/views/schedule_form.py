@@ -107,6 +107,7 @@ def preview_schedule(posted: Mapping[str, str]) -> dict[str, Any]:
     return {
         "errors": [],
         "words": schedule.trigger.words(language()),
+        "remarks": [remark.message for remark in schedule.trigger.remarks()],
         "spread": spread,
         "runs": runs,
         "zone": schedule.trigger.timezone,

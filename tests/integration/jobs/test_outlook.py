@@ -171,6 +171,21 @@ def test_the_page_says_so_after_it_has_saved(browser_client: FlaskClient) -> Non
     assert "Warning: The host name no-such-host.invalid cannot be resolved" in text(changed)
 
 
+def test_a_step_longer_than_its_field_is_said_wherever_a_job_is_saved(api: Api, browser_client: FlaskClient) -> None:
+    schedule = {"type": "cron", "expression": "*/60 * * * *", "timezone": "Europe/Berlin"}
+    body = webhook("http://1.1.1.1/", schedule=schedule)
+    validated, created = api("POST", f"{JOBS}/validate", body), api("POST", JOBS, body)
+    assert (pointers(validated), pointers(created)) == (["/schedule/expression"], ["/schedule/expression"])
+    assert "*/60 matches only minute 0" in json.dumps(created.json["warnings"])
+    file = json.dumps({"jobwright": 1, "jobs": [webhook("http://1.1.1.1/", "filed", schedule=schedule)]})
+    headers = {**api._headers, "Content-Type": "application/json"}
+    (step,) = api._client.post(f"{JOBS}/plan", data=file, headers=headers).json["steps"]
+    assert [one["pointer"] for one in step["warnings"]] == ["/schedule/expression"]
+    form = {"/name": "typed", "/url": "http://1.1.1.1/", "s.type": "cron", "s.expression": "*/90 * * * *"}
+    saved = post(browser_client, "/jobs/new?template=webhook_trigger", form)
+    assert "Warning: */90 matches only minute 0" in text(browser_client.get(saved.headers["Location"]))
+
+
 def test_the_doctor_says_so(services: Services, store: Store, super_admin: Actor) -> None:
     told = {one.subject: one for one in Doctor(services, store).examine()}
     assert (told["Runs to come"].level, told["Mail"].level) == (Level.OK, Level.OK)

@@ -136,9 +136,17 @@ def test_a_source_that_has_changed_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_difference_of_the_times_must_be_decided(tmp_path: Path) -> None:
-    (entry,) = plan_of(tmp_path, "*/60 2 * * * /a\n")["entries"]
+    (entry,) = plan_of(tmp_path, "5-2,*/10 2 * * * /a\n")["entries"]
     assert (state_of(entry), entry["fires"]["equal"]) == (State.OPEN, False)
-    assert entry["decisions"][0]["question"] == "The times differ: only the job starts at 2027-03-28T01:00:00+00:00."
+    assert entry["decisions"][0]["question"] == "The times differ: only the old scheduler starts at 2027-03-28T01:00:00+00:00."
+
+
+def test_a_step_longer_than_its_field_stays_as_cron_means_it(tmp_path: Path) -> None:
+    for step in ("*/60 2", "*/90 *"):
+        (entry,) = plan_of(tmp_path, f"{step} * * * /a\n")["entries"]
+        assert (state_of(entry), entry["fires"]["equal"]) == (State.READY, True)
+        assert entry["job"]["schedule"]["expression"] == f"{step} * * *"
+        assert "cron makes 0 of" in entry["fields"][0]["reason"]
 
 
 def test_an_entry_that_never_comes_and_one_at_the_start_of_the_machine_have_no_schedule(tmp_path: Path) -> None:

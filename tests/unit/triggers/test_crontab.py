@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.triggers import CronTrigger
 from app.triggers.crontab import CronError, check_expression, count_times, iter_times
+from app.triggers.words import in_language
+from tests.builders import cron_oracle
 from tests.lengths import examples
 
 
@@ -69,7 +72,7 @@ def test_due_times(expression: str, zone: str, after: str, expected: list[str]) 
         ("* * * 13 *", "13 is not between 1 and 12", 6),
         ("* * * * 8", "8 is not between 0 and 7", 8),
         ("0 0 * * fri-sun", "runs backwards", 12),
-        ("0 9-17/0 * * *", "from 1 to 23", 7),
+        ("0 9-17/0 * * *", "from 1 to 9999", 7),
         ("5/15 * * * *", "needs * or a range", 0),
         ("1,,2 * * * *", "is not *, a number", 2),
         ("0 0 L * *", "not a number", 4),
@@ -153,3 +156,57 @@ def test_a_range_of_one_number_has_that_number_whatever_its_step() -> None:
     """cronsim would go on to the end of the field; cron does not."""
     assert check_expression("*,29 10-10/4 25 * fri-FRI/2") == "*,29 10 25 * fri"
     assert check_expression("1-10/2 * * * *") == "1-10/2 * * * *"
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "*/60 * * * *",
+        "*/90 * * * *",
+        "*/90 2 * * *",
+        "30 */48 * * *",
+        "0 9 */40 * *",
+        "0 9 */40 * 1",
+        "0 9 1-5/9 * */9",
+        "0,*/70 1 * */13 *",
+    ],
+)
+def test_a_step_longer_than_its_field_means_what_debian_makes_of_it(expression: str, zone: str) -> None:
+    """cron_oracle is a simulation of Debian's cron."""
+    line = cron_oracle.parse(expression)
+    assert line is not None
+    for begin in (datetime(2026, 12, 31, 22, tzinfo=UTC), datetime(2027, 3, 27, 23, tzinfo=UTC), datetime(2027, 10, 30, 22, tzinfo=UTC)):
+        end = begin + timedelta(days=2)
+        expected = cron_oracle.simulate(line, zone, begin, end)
+        trigger = CronTrigger(expression=expression, timezone=zone)
+        assert list(trigger.between(begin + timedelta(minutes=1), end)) == expected
+        assert trigger.count(begin, end - timedelta(minutes=1)) == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("expression", "english", "german"),
+    [
+        ("*/90 * * * *", "*/90 matches only minute 0", "Wählen Sie für alle 90 Minuten ein Intervall"),
+        ("0 5-9/7 * * *", "5-9/7 matches only hour 5", "passt nur zu Stunde 5"),
+        ("*/61 0 0 1 * *", "*/61 matches only second 0", "für alle 61 Sekunden"),
+        ("0 0 */31 * *", "only day 1 of the month", "zum 1. Tag des Monats"),
+        ("0 0 1 */12 *", "only month 1", "zu Monat 1"),
+        ("0 0 * * 1-5/6", "only day 1 of the week", "zu Wochentag 1"),
+    ],
+)
+def test_a_step_longer_than_its_field_is_remarked(expression: str, english: str, german: str) -> None:
+    (remark,) = CronTrigger(expression=expression).remarks()
+    assert remark.pointer == "/schedule/expression"
+    assert english in remark.message
+    assert german in in_language(remark.message, "de")
+
+
+@pytest.mark.parametrize("expression", ["*/59 * * * *", "*/15 */12 */30 */11 */6", "0 0 1 1 *", "@daily", "wrong"])
+def test_other_expressions_have_no_remark(expression: str) -> None:
+    assert CronTrigger(expression=expression).remarks() == []
+
+
+@pytest.mark.parametrize(("expression", "words"), [("*/90 * * * *", "Every hour"), ("0 9 */40 * *", "At 09:00, on day 1 of the month")])
+def test_a_step_longer_than_its_field_is_said_in_words(expression: str, words: str) -> None:
+    assert CronTrigger(expression=expression).words() == words

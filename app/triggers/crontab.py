@@ -231,36 +231,33 @@ def remarks_on(expression: str) -> Iterator[Said]:
     texts = check_expression(expression).split()
     for field, text in zip(_FIELDS if len(texts) == 5 else (_SECOND, *_FIELDS), texts, strict=True):
         for term in text.split(","):
-            first, step = _only_number(field, term), term.rpartition("/")[2]
-            if first is None:
-                continue
-            yield _on_long_step(field, term, first, step)
+            first = _only_number(field, term)
+            if first is not None:
+                yield _on_long_step(field, term, first)
 
 
-def _on_long_step(field: _Field, term: str, first: str, step: str) -> Said:
+def _on_long_step(field: _Field, term: str, first: str) -> Said:
     match field.name:
         case "second":
             return say(
                 "{term} matches only second {first}, because the step is longer than the field. "
-                "For every {step} seconds, choose an interval.",
+                "For a longer interval, choose the schedule type “Interval”.",
                 term=term,
                 first=first,
-                step=step,
             )
         case "minute":
             return say(
                 "{term} matches only minute {first}, because the step is longer than the field. "
-                "For every {step} minutes, choose an interval.",
+                "For a longer interval, choose the schedule type “Interval”.",
                 term=term,
                 first=first,
-                step=step,
             )
         case "hour":
             return say(
-                "{term} matches only hour {first}, because the step is longer than the field. For every {step} hours, choose an interval.",
+                "{term} matches only hour {first}, because the step is longer than the field. "
+                "For a longer interval, choose the schedule type “Interval”.",
                 term=term,
                 first=first,
-                step=step,
             )
         case "day of month":
             return say("{term} matches only day {first} of the month, because the step is longer than the field.", term=term, first=first)

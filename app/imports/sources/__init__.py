@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from app.imports.sources.agenda import Agenda
+from app.imports.sources.anacrontab import Anacrontab
 from app.imports.sources.apscheduler import ApScheduler
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.celery_beat import CeleryBeat
@@ -16,6 +17,7 @@ from app.imports.sources.systemd import Systemd
 
 _KNOWN: tuple[Source, ...] = (
     Crontab(),
+    Anacrontab(),
     Systemd(),
     Kubernetes(),
     Rundeck(),

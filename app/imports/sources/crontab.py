@@ -30,7 +30,7 @@ _VARIABLE = re.compile(r"""\s*(?:"([^"]+)"|'([^']+)'|([A-Za-z_][\w]*))\s*=\s*(.*
 _ENTRY = re.compile(r"\s*-?(?P<times>@[A-Za-z]+|(?:[^\s#]\S*\s+){4}\S+)\s+(?P<rest>\S.*)", re.DOTALL)
 _TIMES = re.compile(r"@[a-z]+|(?:[*0-9A-Za-z,/-]+\s+){4}[*0-9A-Za-z,/-]+", re.IGNORECASE)
 _RUN_PARTS = re.compile(r"(?:^|[\s;&({])run-parts(?:\s+--?\S+)*\s+(?P<folder>/\S+?)[\s;)}]*$")
-_DISABLED = "#jobwright# "
+DISABLED = "#jobwright# "
 
 
 @dataclass(slots=True)
@@ -64,11 +64,13 @@ class Crontab(Source):
         path = Path(place)
         if not path.exists():
             raise SourceError(f"{place} does not exist.")
+        if path.name == "anacrontab":
+            raise SourceError(f"{place} is a file of anacron. Name it as anacrontab:{place}.")
         digest = hashlib.sha256()
         entries: list[Entry] = []
         remarks: list[str] = []
         for file in _files(path, remarks):
-            text, data = _text(file)
+            text, data = text_of(file)
             digest.update(f"{file.name}\0{len(data)}\0".encode() + data)
             layout = _layout(file) if chosen == "auto" else chosen
             if layout == "scripts":
@@ -76,7 +78,7 @@ class Crontab(Source):
             else:
                 entries += _entries(file, text, layout, path.is_dir(), options)
         name = f"{self.type}:{options.machine}:{path.absolute()}"
-        return Reading(name=name, digest=digest.hexdigest(), entries=tuple(_unique(entries)), remarks=tuple(remarks))
+        return Reading(name=name, digest=digest.hexdigest(), entries=tuple(unique_entries(entries)), remarks=tuple(remarks))
 
     def schedule(self, entry: Entry, options: SourceOptions, draft: Draft) -> Times | None:
         times = entry.values["times"]
@@ -109,13 +111,13 @@ class Crontab(Source):
             return f"chmod a-x {shlex.quote(file)}"
         if entry.values.get("layout") == "user":
             crontab = f"crontab -u {shlex.quote(entry.values.get('user') or 'USER')}"
-            return f"{crontab} -l | sed '{line}s/^/{_DISABLED}/' | {crontab} -"
-        return f"sed -i '{line}s/^/{_DISABLED}/' {shlex.quote(file)}"
+            return f"{crontab} -l | sed '{line}s/^/{DISABLED}/' | {crontab} -"
+        return f"sed -i '{line}s/^/{DISABLED}/' {shlex.quote(file)}"
 
     def enable(self, entry: Entry) -> str:
         if entry.values.get("layout") == "scripts":
             return self.disable(entry).replace("chmod a-x", "chmod a+x")
-        return self.disable(entry).replace(f"s/^/{_DISABLED}/", f"s/^{_DISABLED}//")
+        return self.disable(entry).replace(f"s/^/{DISABLED}/", f"s/^{DISABLED}//")
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -140,7 +142,8 @@ def _files(path: Path, remarks: list[str]) -> list[Path]:
     return files
 
 
-def _text(file: Path) -> tuple[str, bytes]:
+def text_of(file: Path) -> tuple[str, bytes]:
+    """Returns a file as text and as bytes. Raises SourceError."""
     try:
         data = file.read_bytes()
     except PermissionError as error:
@@ -155,7 +158,7 @@ def _layout(file: Path) -> str:
     folder = file.parent.name
     if folder in FOLDER_SCHEDULES:
         return "scripts"
-    return "system" if folder == "cron.d" or (folder == "etc" and file.name in {"crontab", "anacrontab"}) else "user"
+    return "system" if folder == "cron.d" or (folder == "etc" and file.name == "crontab") else "user"
 
 
 # -- lines -------------------------------------------------------------------------------------------------------------
@@ -174,7 +177,7 @@ def _entries(file: Path, text: str, layout: str, in_folder: bool, options: Sourc
             state.comment = []
         elif bare.startswith("#"):
             yield from _comment(state, bare, number)
-        elif (variable := _variable(bare)) is not None:
+        elif (variable := variable_of(bare)) is not None:
             state.environment[variable[0]] = variable[1]
             state.comment = []
         else:
@@ -182,7 +185,7 @@ def _entries(file: Path, text: str, layout: str, in_folder: bool, options: Sourc
             state.comment = []
 
 
-def _variable(line: str) -> tuple[str, str] | None:
+def variable_of(line: str) -> tuple[str, str] | None:
     """Returns the name and the value of a line that sets a variable (crontab(5): quotes around either are optional)."""
     match = _VARIABLE.fullmatch(line)
     if match is None or _TIMES.match(line.split("=", 1)[0].strip() + " "):
@@ -257,8 +260,8 @@ def _line(state: _File, line: str, number: int, layout: str) -> Iterator[Entry]:
         secrets=tuple(redactor.found),
         prints=tuple(redactor.prints),
     )
-    scripts = _scripts_of(command)
-    yield from [_of_folder(entry, script) for script in scripts] if scripts else [entry]
+    scripts = scripts_of(command)
+    yield from [of_folder(entry, script) for script in scripts] if scripts else [entry]
 
 
 def _wrong_times(times: str) -> str:
@@ -291,7 +294,7 @@ def _entry_id(state: _File, *parts: str) -> str:
     return f"{re.sub(r'[^a-z0-9]+', '-', state.path.name.lower()).strip('-') or 'crontab'}-{digest}"
 
 
-def _unique(entries: list[Entry]) -> Iterator[Entry]:
+def unique_entries(entries: list[Entry]) -> Iterator[Entry]:
     """Yields the entries; the second of two equal ones gets a number."""
     seen: dict[str, int] = {}
     for entry in entries:
@@ -302,7 +305,7 @@ def _unique(entries: list[Entry]) -> Iterator[Entry]:
 # -- folders of scripts ------------------------------------------------------------------------------------------------
 
 
-def _scripts_of(command: str) -> list[Path]:
+def scripts_of(command: str) -> list[Path]:
     """Returns the scripts that a line starts through run-parts; none if the folder cannot be read here."""
     match = _RUN_PARTS.search(command)
     folder = Path(match["folder"]) if match else None
@@ -311,7 +314,8 @@ def _scripts_of(command: str) -> list[Path]:
     return [file for file in sorted(folder.iterdir()) if file.is_file() and _SCRIPT_NAME.fullmatch(file.name) and os.access(file, os.X_OK)]
 
 
-def _of_folder(entry: Entry, script: Path) -> Entry:
+def of_folder(entry: Entry, script: Path) -> Entry:
+    """Returns the entry of one of the scripts that an entry starts through run-parts."""
     return replace(
         entry,
         id=f"{entry.id}-{script.name}",

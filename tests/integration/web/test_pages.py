@@ -357,7 +357,10 @@ def test_the_schedule_preview_says_words_runs_or_what_is_wrong(browser_client: F
     assert "must be a duration, such as 2 h 30 min" in ask(type="cron", expression="* * * * *", jitter="a while")
     often = ask(type="cron", expression="*/90 * * * *", timezone="UTC")
     assert "Every hour" in often
-    assert "*/90 matches only minute 0, because the step is longer than the field. For every 90 minutes, choose an interval." in often
+    assert (
+        "*/90 matches only minute 0, because the step is longer than the field. For a longer interval, choose the schedule type “Interval”."
+        in often
+    )
     assert "99 is not between 0 and 59" in ask(type="cron", expression="99 * * * *")
     assert "Every 15 minutes" in ask(type="interval", interval="15 min")
     assert "Only by hand" in ask(type="manual")

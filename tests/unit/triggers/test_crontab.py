@@ -187,9 +187,9 @@ def test_a_step_longer_than_its_field_means_what_debian_makes_of_it(expression: 
 @pytest.mark.parametrize(
     ("expression", "english", "german"),
     [
-        ("*/90 * * * *", "*/90 matches only minute 0", "Wählen Sie für alle 90 Minuten ein Intervall"),
+        ("*/90 * * * *", "*/90 matches only minute 0", "Wählen Sie für einen längeren Abstand die Art „Intervall“"),
         ("0 5-9/7 * * *", "5-9/7 matches only hour 5", "passt nur zu Stunde 5"),
-        ("*/61 0 0 1 * *", "*/61 matches only second 0", "für alle 61 Sekunden"),
+        ("*/61 0 0 1 * *", "*/61 matches only second 0", "passt nur zu Sekunde 0"),
         ("0 0 */31 * *", "only day 1 of the month", "zum 1. Tag des Monats"),
         ("0 0 1 */12 *", "only month 1", "zu Monat 1"),
         ("0 0 * * 1-5/6", "only day 1 of the week", "zu Wochentag 1"),

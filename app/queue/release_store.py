@@ -23,6 +23,7 @@ from app.shapes import LONG_AGO
 
 HOLD_MS, LONGEST_HOLD_MS = 2_000, 60_000  # an execution that still waits so long after it was announced is announced again
 LONGEST_HOLD = timedelta(milliseconds=LONGEST_HOLD_MS)
+SLACK = timedelta(minutes=3)  # between the clocks of nodes
 BY_TEMPLATE = "waiting_by_template"  # the index of executions that wait, by template and by the labels that they need
 MOST_SPANS = 200  # of an index in one query: MongoDB sorts what it finds in more of them, and reads all of that first
 
@@ -143,9 +144,9 @@ class ReleaseStore:
 
 
 def _held(now: datetime) -> Document:
-    """Returns the condition for a mark that holds. One that would hold for longer than any does was made by a node whose clock was ahead,
-    and holds nothing."""
-    return {"$gt": now, "$lte": now + LONGEST_HOLD}
+    """Returns the condition for a mark that holds. One that would hold for much longer than any does was made by a node whose clock was
+    ahead, and holds nothing."""
+    return {"$gt": now, "$lte": now + LONGEST_HOLD + SLACK}
 
 
 def _spans(templates: Sequence[str], keys: Sequence[str | None]) -> Iterator[Document]:

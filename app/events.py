@@ -98,7 +98,7 @@ EVENTS: dict[str, str] = {
     "broker.evicts": "Redis deletes messages when its memory is full. Set maxmemory-policy noeviction. With its policy.",
     "celery.said": "Celery reported an error. With what it said.",
     "hint.refused": "A message was not the id of an execution. It was acknowledged and forgotten. With the reason.",
-    "worker.deaf": "For 35 s, a worker took no message although the broker answers, or could not connect. It connects again. With the seconds.",
+    "worker.deaf": "For 35 s, a worker took no message though the broker answers, or could not connect. It tries again. With the seconds.",
     "worker.hangs": "The consumer of a worker did not end in time. The process drains and ends with exit code 1.",
     "bus.connected": "The bus (NATS_URL) is connected. With the server.",
     "bus.away": "The bus cannot be reached. With the reason, once for each reason. Events are kept and published later.",

@@ -123,6 +123,9 @@ EVENTS: dict[str, str] = {
     ),
     "signin.provider_failed": "The provider of single sign-on did not answer, or its answer cannot be trusted. With the reason.",
     "service.stale": "A service that registers jobs has been silent for longer than its time to live. With its name.",
+    "migration.unfinished": (
+        "A step of the migration of a job from the old scheduler failed. It is repeated. With the name of the job and the stage."
+    ),
     "service.not_paused": "A job could not be paused or resumed while its service is silent. With the names of both and the reason.",
     "connection.unexplored": "A connection gave no suggestions for a form. With its name and the type of the error.",
     "job.calls_unknown": (

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
+from templates_lib.call_notes import CallNotes
 from templates_lib.messages import say
 from templates_lib.own import Own
 
@@ -144,6 +145,7 @@ class RunContext:
     `timeout_seconds`. `route` and `callback` are for templates that call a service (see `JobTemplate.calls_service`): where the call goes,
     and where the service reports if the template returns Deferred. Each is None if there is none. `correlation_id` ties the run to what
     caused it, and `traceparent` is its span in a trace (W3C Trace Context), or empty; calls to others carry both (`trace_headers`).
+    `calls` takes down the calls over HTTP that connections make; None if nobody records the trace.
     """
 
     log: logging.Logger
@@ -162,6 +164,7 @@ class RunContext:
     callback: CallbackAddress | None = None
     correlation_id: str = ""
     traceparent: str = ""
+    calls: CallNotes | None = None
     report: ProgressSink = lambda done, total, note: None
     stop: threading.Event = field(default_factory=threading.Event)
 

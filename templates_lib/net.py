@@ -16,6 +16,7 @@ import httpcore
 import httpx
 
 from templates_lib.base import TemplateError
+from templates_lib.call_notes import CallNotes
 
 # (host, port) → whether the host may have a private address.
 Allows = Callable[[str, int], bool]
@@ -148,13 +149,30 @@ class _Body(httpx.SyncByteStream):
 class GuardedTransport(httpx.BaseTransport):
     """An httpx transport over GuardedBackend. It uses no proxies of the environment, because a proxy would hide the address."""
 
-    def __init__(self, allowed_hosts: Iterable[str] = (), *, allows: Allows = lambda host, port: False, verify: bool = True) -> None:
+    def __init__(
+        self,
+        allowed_hosts: Iterable[str] = (),
+        *,
+        allows: Allows = lambda host, port: False,
+        verify: bool = True,
+        notes: CallNotes | None = None,
+    ) -> None:
+        """`notes` take down each call."""
+        self._notes = notes
         context = ssl.create_default_context()
         if not verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         self._pool = httpcore.ConnectionPool(ssl_context=context, network_backend=GuardedBackend(allowed_hosts, allows), max_connections=10)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self._notes is None:
+            return self._answer(request)
+        with self._notes.noting(request) as note:
+            answer = self._answer(request)
+            note["status"] = answer.status_code
+        return answer
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
         url = httpcore.URL(scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path)
         core = httpcore.Request(request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions)
         try:
@@ -176,14 +194,16 @@ def open_http(
     verify: bool = True,
     redirects: int = 5,
     allows: Allows = lambda host, port: False,
+    notes: CallNotes | None = None,
 ) -> httpx.Client:
     """Returns a client for outgoing calls: with guarded addresses, its own cookies, no proxies of the environment, and at most `redirects`
     redirects.
 
-    A host may have a private address if it is in `allowed_hosts` (`host` or `host:port`), or if `allows` returns True for it.
+    A host may have a private address if it is in `allowed_hosts` (`host` or `host:port`), or if `allows` returns True for it. `notes` take
+    down each call.
     """
     return httpx.Client(
-        transport=GuardedTransport(allowed_hosts, allows=allows, verify=verify),
+        transport=GuardedTransport(allowed_hosts, allows=allows, verify=verify, notes=notes),
         timeout=httpx.Timeout(timeout_seconds),
         max_redirects=redirects,
         follow_redirects=redirects > 0,

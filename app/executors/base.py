@@ -28,6 +28,7 @@ class Run:
     route: tuple[str, str] | None = None  # the address and the id of the instance of a service that it goes to
     callback: tuple[str, str] | None = None  # the address of its reports, and the token in that address
     traceparent: str = ""  # the span that its calls stand below; empty for that of the attempt
+    traced: bool = False  # its calls become spans
 
     def start_message(self, settings: Settings, *, files: str, own: Own, begin_until: float = math.inf) -> Start:
         """Returns what the template is told.
@@ -56,6 +57,7 @@ class Run:
             callback=self.callback,
             correlation_id=self.attempt.correlation_id or self.attempt.execution_id,
             traceparent=self.traceparent or self.attempt.traceparent,
+            traced=self.traced,
         )
 
     def folders(self, own: Own) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from app.jobs.model import RetryOn
@@ -15,6 +17,7 @@ from app.queue.model import (
     MOST_HEARTBEAT_SECONDS,
     USUAL_HEARTBEAT_SECONDS,
     AttemptError,
+    CallMade,
     Deferral,
     Outcome,
     Reason,
@@ -22,15 +25,20 @@ from app.queue.model import (
 )
 from app.sandbox.protocol import End, StopReason
 from app.validation.storable import Replaced, make_storable, storable_text, whole_text
+from templates_lib.call_notes import MOST_CALLS
+from templates_lib.hosts import DEFAULT_PORTS
 from templates_lib.messages import joined, parts_of, restored, say
 
 LONGEST_TYPE = 200  # characters
+LONGEST_HOST = 253  # of a name in DNS
 LONGEST_MESSAGE = 4_000  # each attempt keeps both, and an execution has up to 101 attempts
 LONGEST_TRACEBACK = 8_000
 LONGEST_SECONDS = 1e9
 MOST_RETRY_AFTER_SECONDS = 86_400.0  # a server may ask for so long a wait before the next attempt
 MOST_RESULT_BYTES = 6 * 1024 * 1024  # beside the parameters (4 MiB), the attempts and their errors in a document of 16 MiB
 MOST_NAMED = 5  # values that one line names
+MOST_INSTANT = 4e9  # seconds since 1970: the year 2096
+_SPAN = re.compile(r"([0-9a-f]{16})?")
 USAGE = ("cpu_seconds", "max_memory_mb")
 
 _SIGNAL_HINTS: dict[int, str] = {
@@ -66,6 +74,8 @@ def attempt_outcome(report: End | None, process: ProcessEnd, *, timeout_seconds:
     """
     reason = process.reason
     measured: dict[str, Any] = {"usage": process.usage, "seconds": round(seconds, 3)}
+    if report is not None and report.calls:
+        measured["calls"] = reported_calls(report.calls)
     if report is not None and report.error is None and report.deferred is not None:
         return Outcome(status=Status.RUNNING, deferral=_reported_deferral(report.deferred), **measured)
     if report is not None and report.error is None and not report.cancelled:
@@ -98,6 +108,30 @@ def reported_error(value: Any) -> AttemptError:
         permanent=value.get("permanent") is True,
         traceback=storable_text(value.get("traceback"), LONGEST_TRACEBACK),
         retry_after_seconds=number_between(value.get("retry_after_seconds"), 0.0, MOST_RETRY_AFTER_SECONDS, 0.0) or None,
+    )
+
+
+def reported_calls(value: Any) -> tuple[CallMade, ...]:
+    """Returns the calls that a process reported, without those that are not as templates_lib.call_notes makes them."""
+    rows = [row for row in value[:MOST_CALLS] if isinstance(row, Mapping)] if isinstance(value, list) else []
+    return tuple(call for row in rows if (call := _reported_call(row)) is not None)
+
+
+def _reported_call(row: Mapping[str, Any]) -> CallMade | None:
+    span, scheme, status = str(row.get("span")), str(row.get("scheme")), row.get("status")
+    began = number_between(row.get("began"), 0.0, MOST_INSTANT, 0.0)
+    if not _SPAN.fullmatch(span) or scheme not in DEFAULT_PORTS or not began:
+        return None
+    return CallMade(
+        span=span,
+        method=storable_text(row.get("method"), LONGEST_TYPE),
+        scheme=scheme,
+        host=storable_text(row.get("host"), LONGEST_HOST),
+        port=int(number_between(row.get("port"), 1, 65_535, DEFAULT_PORTS[scheme])),
+        began_at=datetime.fromtimestamp(began, UTC),
+        seconds=number_between(row.get("seconds"), 0.0, LONGEST_SECONDS, 0.0),
+        status=status if isinstance(status, int) and 100 <= status < 1000 else None,
+        error=storable_text(row.get("error") or "", LONGEST_TYPE),
     )
 
 

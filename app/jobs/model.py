@@ -343,7 +343,8 @@ def _pause_from(row: Document) -> Pause:
     return Pause(**{**row, "cause": Cause(row.get("cause", Cause.PERSON))})
 
 
-NEWER_SCHEDULE_FIELDS = frozenset({"rule", "counted_from"})  # than the version in tests/data/upgrade/version_before
+# Than the version in tests/data/upgrade/version_before: docs/explanation/versions.md says what changes with it at a release.
+NEWER_SCHEDULE_FIELDS = frozenset({"rule", "counted_from"})
 
 
 def job_document(job: Job) -> Document:

@@ -89,6 +89,7 @@ class Preparation:
         grants = parameters.grants()
         isolation = entry.template.isolation if self._isolation == "template" else self._isolation
         route, callback = self._route(attempt, entry, parameters.value, grants)
+        traceparent = self._place(attempt, calls=route is not None)
         return Run(
             attempt,
             parameters.value,
@@ -98,7 +99,8 @@ class Preparation:
             stores=entry.stores,
             route=route,
             callback=callback,
-            traceparent=self._place(attempt, calls=route is not None),
+            traceparent=traceparent,
+            traced=self._traces.records(traceparent),
         )
 
     def _place(self, attempt: Attempt, *, calls: bool) -> str:

@@ -163,11 +163,27 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallMade:
+    """A call over HTTP that an attempt made: its span, or an empty text if that follows from the attempt; when it began, and how long it
+    took until its answer; its status, or None and the type of its error."""
+
+    span: str
+    method: str
+    scheme: str
+    host: str
+    port: int
+    began_at: datetime
+    seconds: float
+    status: int | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """How an attempt ended: `success`, `failed`, `timeout` or `cancelled`; `reason` where the runner ended it itself.
 
-    With `deferral` it is `running`: its process has ended, and another program goes on with it. `report` is the digest of the report by
-    which such a program ended it.
+    With `deferral` it is `running`: its process has ended, and another program goes on with it. `calls` are those over HTTP that it made,
+    if they are traced. `report` is the digest of the report by which such a program ended it.
     """
 
     status: Status
@@ -178,4 +194,5 @@ class Outcome:
     began_at: datetime | None = None  # when its process began it, which may be a little after it was claimed
     usage: Mapping[str, float] = field(default_factory=dict)
     deferral: Deferral | None = None
+    calls: tuple[CallMade, ...] = ()
     report: str | None = None

@@ -128,6 +128,7 @@ class Start(NamedTuple):
     callback: tuple[str, str] | None = None  # the address of its reports, and the token in that address
     correlation_id: str = ""  # of the request that caused it, or the id of the execution
     traceparent: str = ""  # the span that its calls stand below
+    traced: bool = False  # whether its calls become spans
     commands: tuple[Sequence[str], Sequence[str]] | None = None  # the programs that it may start, and the folders in which these may work
 
 
@@ -185,6 +186,7 @@ class End(NamedTuple):
     seconds: Unchecked = None  # how long it ran; only from a reused process
     usage: Unchecked = None  # as in Ended; only from a reused process
     reusable: Unchecked = False  # whether the process takes further attempts
+    calls: Unchecked = None  # the calls over HTTP that it made, if they are traced (templates_lib.call_notes)
 
 
 Message: TypeAlias = MakeZygote | Fork | Stop | Ready | Broken | Ended | Start | StopRun | Begun | TooLate | Dropped | Log | Progress | End

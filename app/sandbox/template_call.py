@@ -30,6 +30,7 @@ from templates_lib.base import (
     RunContext,
     TemplateError,
 )
+from templates_lib.call_notes import CallNotes
 from templates_lib.messages import parts_of, say
 from templates_lib.own import Own
 
@@ -78,6 +79,7 @@ def call_template(
     template: JobTemplate, start: Start, *, log: logging.Logger, report: ProgressReport, stop: threading.Event, limits: Limits
 ) -> End:
     """Runs the template, or its preview if the attempt is dry. Returns the attempt's last message, whatever the template raises."""
+    calls = CallNotes(start.traceparent, only=start.route is not None) if start.traced else None
     try:
         work = template.preview if start.dry else template.run
         if work is None:
@@ -99,6 +101,7 @@ def call_template(
             callback=None if start.callback is None else CallbackAddress(*start.callback),
             correlation_id=start.correlation_id,
             traceparent=start.traceparent,
+            calls=calls,
             report=report,
             stop=stop,
         )
@@ -130,7 +133,7 @@ def call_template(
         trace = "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:]
         end = failure(start.execution_id, type(error).__name__, str(error) or "no error message", trace=trace)
     report.flush()
-    return end
+    return end if calls is None or not calls.made else end._replace(calls=calls.made)
 
 
 def failure(execution_id: str, error_type: str, message: str, *, permanent: bool = False, trace: str = "") -> End:

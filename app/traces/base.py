@@ -87,6 +87,11 @@ class Traces:
         """Returns the `traceparent` of the call that an attempt makes to a service."""
         return self._below(caused_by, new_trace=trace_of(execution_id), span_id=span_of(execution_id, f"{number} call"))
 
+    def records(self, place: str) -> bool:
+        """Returns whether a span at a place would go anywhere."""
+        parsed = TraceParent.parse(place)
+        return self._collector is not None and parsed is not None and parsed.sampled
+
     def write(self, span: Span) -> None:
         """Hands over a span that has ended, unless its trace is not recorded."""
         place = TraceParent.parse(span.place)

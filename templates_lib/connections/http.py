@@ -9,6 +9,7 @@ import httpx
 
 from templates_lib import headers
 from templates_lib.base import Problem, RunContext, TemplateError
+from templates_lib.call_notes import CallNotes
 from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
 from templates_lib.hosts import DEFAULT_PORTS, HOST, any_fits, fits
 from templates_lib.messages import say
@@ -129,17 +130,18 @@ def open_connection(ctx: RunContext, name: str | None, *, timeout_seconds: float
     does not allow the address.
     """
     if name is None:
-        return open_http(allowed_hosts=ctx.allowed_hosts, timeout_seconds=timeout_seconds, verify=verify, redirects=0)
-    return _client(name, ctx.connection(name, "http").settings, timeout_seconds)
+        return open_http(allowed_hosts=ctx.allowed_hosts, timeout_seconds=timeout_seconds, verify=verify, redirects=0, notes=ctx.calls)
+    return _client(name, ctx.connection(name, "http").settings, timeout_seconds, ctx.calls)
 
 
-def _client(name: str, settings: Mapping[str, Any], timeout_seconds: float) -> httpx.Client:
+def _client(name: str, settings: Mapping[str, Any], timeout_seconds: float, notes: CallNotes | None = None) -> httpx.Client:
     client = open_http(
         allowed_hosts=(),
         allows=lambda host, port: any_fits(settings["hosts"], host, port),  # a named host may have a private address
         timeout_seconds=timeout_seconds,
         verify=settings.get("verify_certificate", True),
         redirects=0,
+        notes=notes,
     )
     client.auth = Proof(name, settings)
     return client

@@ -12,6 +12,7 @@ import httpx
 
 from templates_lib import calls
 from templates_lib.base import Problem, RunContext, TemplateError
+from templates_lib.call_notes import CallNotes
 from templates_lib.connections.kind import PROBE_SECONDS, TEMPLATES, ConnectionKind
 from templates_lib.hosts import DEFAULT_PORTS, HOST, any_fits
 from templates_lib.messages import say
@@ -132,7 +133,7 @@ def open_service(ctx: RunContext, name: str, *, timeout_seconds: float) -> tuple
     TemplateError (permanent) if the connection was not granted; a call raises it for a host that the connection does not allow.
     """
     settings = ctx.connection(name, "service").settings
-    return _client(name, _with_instance(settings, ctx), timeout_seconds, ctx.allowed_hosts), settings
+    return _client(name, _with_instance(settings, ctx), timeout_seconds, ctx.allowed_hosts, ctx.calls), settings
 
 
 def _with_instance(settings: Mapping[str, Any], ctx: RunContext) -> Mapping[str, Any]:
@@ -145,13 +146,16 @@ def _with_instance(settings: Mapping[str, Any], ctx: RunContext) -> Mapping[str,
     return {**settings, "hosts": [*settings["hosts"], place]} if names & {host.lower() for host in ctx.allowed_hosts} else settings
 
 
-def _client(name: str, settings: Mapping[str, Any], timeout_seconds: float, allowed_hosts: Iterable[str] = ()) -> httpx.Client:
+def _client(
+    name: str, settings: Mapping[str, Any], timeout_seconds: float, allowed_hosts: Iterable[str] = (), notes: CallNotes | None = None
+) -> httpx.Client:
     client = open_http(
         allowed_hosts=allowed_hosts,
         allows=lambda host, port: any_fits(settings.get("hosts") or (), host, port),
         timeout_seconds=timeout_seconds,
         verify=settings.get("verify_certificate", True),
         redirects=0,
+        notes=notes,
     )
     client.auth = _Kept(name, settings)
     return client

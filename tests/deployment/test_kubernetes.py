@@ -48,7 +48,7 @@ def test_an_overlay_is_valid_and_keeps_the_policies(overlay: str, tmp_path: Path
         assert validate(built(overlay), kubernetes, tmp_path) == ""
 
 
-@pytest.mark.parametrize("component", ["managed-mongodb", "shared-files"])
+@pytest.mark.parametrize("component", ["managed-mongodb", "shared-files", "traces"])
 def test_a_component_fits_onto_an_overlay(component: str, tmp_path: Path) -> None:
     """As the documentation says: in a folder of one's own beside the overlays."""
     shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
@@ -61,7 +61,7 @@ def test_a_component_fits_onto_an_overlay(component: str, tmp_path: Path) -> Non
     rows = [*yaml.safe_load_all(made)]
     assert problems(rows) == []
     assert validate(made, VERSIONS[-1], tmp_path) == ""
-    assert {"managed-mongodb": "203.0.113.0/24", "shared-files": "ReadWriteMany"}[component] in made
+    assert {"managed-mongodb": "203.0.113.0/24", "shared-files": "ReadWriteMany", "traces": "allow-collector"}[component] in made
 
 
 def test_images_have_the_version_of_jobwright() -> None:

@@ -42,5 +42,5 @@ def run(*words: str | Path, **environment: str) -> str:
 
 def unknown_settings(names: Iterable[str]) -> set[str]:
     """Returns those of the variables that look like settings of Jobwright and are none: a misspelt one would do nothing."""
-    plain = {name.removesuffix("_FILE") for name in names}
+    plain = {name.removesuffix("_FILE") for name in names if not name.startswith("OTEL_")}  # of OpenTelemetry (docs/how-to/traces.md)
     return {name for name in plain if name not in SETTINGS and not name.endswith(SERVICE_URL)}

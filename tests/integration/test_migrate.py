@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from pymongo.database import Database
@@ -72,6 +73,27 @@ def empty(mongod: str, database_name: str) -> Iterator[Database[Document]]:
 def environment(mongod: str, database_name: str) -> dict[str, str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("JOBWRIGHT_", "MONGODB_"))}
     return {**clean, "MONGODB_URI": mongod, "JOBWRIGHT_DATABASE": database_name}
+
+
+DOUBLED = ("0023", "0025")  # numbers of two migrations each; a new migration takes the next free number
+
+
+def test_numbers_are_unique_but_for_pairs_that_do_not_touch_each_other(empty: Database[Document]) -> None:
+    """The whole name is the id, so a pair does no harm if either order leads to the same."""
+    numbers = Counter(name[:4] for name in NAMES)
+    assert tuple(number for number, count in numbers.items() if count > 1) == DOUBLED
+
+    def outcome(number: str, *, backwards: bool) -> dict[str, Any]:
+        steps = [(name, module) for name, module in find_migrations() if name[:4] <= number]
+        pair = [step for step in steps if step[0].startswith(number)]
+        for _, module in [step for step in steps if step not in pair] + (pair[::-1] if backwards else pair):
+            module.up(empty)
+        found = {name: empty[name].index_information() for name in sorted(empty.list_collection_names())}
+        empty.client.drop_database(empty.name)
+        return found
+
+    for number in DOUBLED:
+        assert outcome(number, backwards=False) == outcome(number, backwards=True)
 
 
 # -- as processes -----------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ STATES: dict[str, tuple[str, Said, str]] = {
     NodeState.ONLINE.value: ("circle-check", say("online"), "good-text"),
     NodeState.DRAINING.value: ("clock", say("draining"), "amber-text"),
     NodeState.DRAINED.value: ("pause", say("drained"), "amber-text"),
-    NodeState.DEAF.value: ("triangle-alert", say("gets no messages"), "wrong-text"),
+    NodeState.DEAF.value: ("triangle-alert", say("without messages"), "wrong-text"),
     NodeState.OFFLINE.value: ("circle-alert", say("offline"), "wrong-text"),
 }
 

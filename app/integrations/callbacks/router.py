@@ -13,7 +13,7 @@ from app.events import get_logger
 from app.integrations.callbacks.breakers import Breakers
 from app.integrations.callbacks.endpoint import LastCall
 from app.integrations.callbacks.route import Postpone, Target, origin_of
-from app.integrations.callbacks.traced import span_of_call
+from app.integrations.callbacks.traced import span_of_call, spans_of_calls
 from app.integrations.services.model import Service
 from app.queue.model import Attempt, Outcome, Reason, Status
 from app.traces.base import OFF, Traces
@@ -125,6 +125,8 @@ class ServiceRouter:
         succeeded = _answered(outcome)
         if out is not None and self._traces.on and outcome.began_at is not None:  # without it, no process has made the call
             self._traces.write(span_of_call(attempt, outcome, out.origin, self._traces))
+        for span in spans_of_calls(attempt, outcome, self._traces) if self._traces.on else ():
+            self._traces.write(span)
         if out is None or succeeded is None:
             return
         self._note(outcome.seconds, "answered" if succeeded else "failed")

@@ -82,9 +82,29 @@ def test_a_request_an_execution_its_attempt_and_its_call_stand_below_each_other(
     assert request.attributes["http.route"] == "/api/admin/scheduler-jobs/<job_id>/run"
     assert (request.attributes["http.request.method"], request.attributes["http.response.status_code"]) == ("POST", 200)
     assert (call.attributes["server.address"], call.attributes["server.port"]) == ("127.0.0.1", int(called.address.rpartition(":")[2]))
+    assert call.attributes["http.response.status_code"] == 200
     assert not any(span.failed for span in (request, whole, attempt, call))
     assert [span.resource["service.instance.id"].split()[-1] for span in (request, whole)] == ["web", "scheduler"]
     assert {span.resource["service.name"] for span in (request, whole)} == {"jobwright"}
+    assert b"never-in-a-span" not in b"".join(call.raw for call in collected.server.calls)
+
+
+@pytest.mark.parametrize(("status", "path", "error"), [(201, "/hook", None), (404, "/hook", "404"), (None, None, "TransportError")])
+def test_calls_of_templates_stand_below_their_attempt(
+    client: httpx.Client, collected: Collected, called: Receiver, status: int | None, path: str | None, error: str | None
+) -> None:
+    called.reply = lambda call: Answer(status or 200, {})
+    address = f"{called.address}{path}?word=never-in-a-span" if path else "http://127.0.0.1:1/"
+    hook = {"url": address, "method": "POST", "body": {"word": "never-in-a-span"}}
+    execution = run(client, create(client, f"Hook {status}", "webhook_trigger", parameters=hook, **NO_RETRY))
+    found = spans(collected, execution["id"], 3)
+    attempt, call = found["attempt"], found["POST"]
+    assert (call.kind, call.trace, call.parent) == (3, TRACE, attempt.id)
+    assert attempt.began <= call.began <= call.ended <= attempt.ended
+    assert (call.attributes.get("http.response.status_code"), call.attributes.get("error.type")) == (status, error)
+    assert (call.attributes["server.address"], call.failed) == ("127.0.0.1", error is not None)
+    if path:
+        assert called.calls[-1].headers["traceparent"] == call.header, "what the receiver does stands below the call"
     assert b"never-in-a-span" not in b"".join(call.raw for call in collected.server.calls)
 
 

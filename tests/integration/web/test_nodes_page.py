@@ -53,7 +53,7 @@ def test_each_node_says_how_it_is(browser_client: FlaskClient, beat: Any) -> Non
         "b": ("draining", "1 of 4", "ada@example.com", "Resume"),
         "c": ("drained", "0 of 4", "Resume"),
         "d": ("offline",),
-        "e": ("gets no messages", "worker", "jobs.gpu", "0.9"),
+        "e": ("without messages", "worker", "jobs.gpu", "0.9"),
         "f": ("runs no jobs",),
     }.items():
         assert all(word in told[name] for word in words), told[name]

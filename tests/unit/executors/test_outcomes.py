@@ -79,3 +79,34 @@ def test_replaced_and_handed_back_say_why_and_death_says_how() -> None:
     assert "JOBWRIGHT_JOB_CPU_SECONDS" in str(end(signal.SIGXCPU, None).error)
     assert "exit code 7" in str(end(7 << 8, None).error)
     assert "cannot be loaded: no module" in str(end(9, StopReason.BROKEN, "no module").error)
+
+
+CALL = {
+    "span": "00f067aa0ba902b7",
+    "method": "POST",
+    "scheme": "https",
+    "host": "example.com",
+    "port": None,
+    "began": 1.7e9,
+    "seconds": 0.5,
+}
+
+
+@pytest.mark.parametrize(
+    ("calls", "kept"),
+    [
+        ([{**CALL, "status": 200}], [(443, 200, "")]),
+        ([{**CALL, "port": 8443, "error": "TransportError"}], [(8443, None, "TransportError")]),
+        ([{**CALL, "status": True, "port": 70_000, "seconds": float("nan")}], [(443, None, "")]),
+        ([{**CALL, "status": "200", "error": "x" * 1000}], [(443, None, "x" * 200)]),
+        ([{**CALL, "span": "G" * 16}, {**CALL, "scheme": "file"}, {**CALL, "began": "now"}, {**CALL, "began": 1e300}, "x", None], []),
+        ([CALL] * 1000, [(443, None, "")] * 100),
+        ("calls", []),
+        ({"calls": [CALL]}, []),
+    ],
+)
+def test_only_calls_that_can_be_some_become_spans(calls: object, kept: list[tuple[int, int | None, str]]) -> None:
+    """A process may report anything."""
+    outcome = attempt_outcome(End("e", result={}, calls=calls), ProcessEnd(), timeout_seconds=5, seconds=1)
+    assert [(call.port, call.status, call.error[:200]) for call in outcome.calls] == kept
+    assert all(call.seconds in {0.0, 0.5} for call in outcome.calls)

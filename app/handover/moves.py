@@ -22,8 +22,9 @@ from typing import Any
 from app.audit.model import SYSTEM
 from app.clock import Clock
 from app.errors import NotFound
+from app.handover.model import HandOver, Stage
 from app.handover.old_world import OldWorld
-from app.handover.store import HandOver, HandOverStore, Stage
+from app.handover.store import HandOverStore
 from app.instants import INSTANT
 from app.jobs.model import Job
 from app.jobs.service import JobRegistry

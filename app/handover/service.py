@@ -16,10 +16,11 @@ from app.execution.filters import ExecutionFilter
 from app.execution.history import History
 from app.execution.runs import Runs
 from app.handover.comparison import Ours, Row, compare, tolerance_of
+from app.handover.model import HandOver, Stage
 from app.handover.moves import Moves
 from app.handover.old_jobs import OLD_JOBS, Options, body_of, differences
 from app.handover.old_world import OldWorld
-from app.handover.store import HandOver, HandOverStore, Stage
+from app.handover.store import HandOverStore
 from app.jobs.model import Shadow
 from app.jobs.records import WOULD_RUN
 from app.jobs.service import JobRegistry

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from app.handover.model import HandOver, Stage
 from app.mongo import Document, Records
 from app.shapes import UNKNOWN, Instant, Number, Object, one_of, texts
-
-
-class Stage(StrEnum):
-    """How far the migration of a job is."""
-
-    MAKING = "making"  # its job is being made
-    SHADOW = "shadow"  # the old scheduler runs it, and Jobwright records what it would run
-    MOVING = "moving"  # Jobwright takes it over
-    MOVED = "moved"  # Jobwright runs it
-    RETURNING = "returning"  # Jobwright gives it back
-
 
 HAND_OVER = Object(
     members={
@@ -33,29 +21,6 @@ HAND_OVER = Object(
         "at": Instant(),
     }
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandOver:
-    """The migration of one job of the old scheduler; `id` is its name there.
-
-    `epoch` counts the decisions about it: a step of an older one changes nothing. `since` is when parallel operation began, and `at` when
-    the stage began.
-    """
-
-    id: str
-    job_id: str
-    connection: str
-    stage: str
-    epoch: int
-    by: str
-    since: datetime
-    at: datetime
-
-    @property
-    def holder(self) -> str:
-        """What the shadow mode of its job is held by."""
-        return f"migration:{self.epoch}"
 
 
 class HandOverStore:

@@ -20,7 +20,8 @@ from app.config import Settings
 from app.errors import Conflict, NotFound
 from app.factory import Store, build_services
 from app.handover.comparison import Match
-from app.handover.store import HandOverStore, Stage
+from app.handover.model import Stage
+from app.handover.store import HandOverStore
 from app.mongo import connect, open_database
 from app.services import Services
 from migrations_scripts.unified_scheduler import ledger as ledger_module

@@ -36,7 +36,7 @@ def plan_migration(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.post("/<name>")
 @blueprint.body(MigrationBody)
 @blueprint.response(200, HandOverEnvelope)
-def migrate_job(name: str, body: dict[str, Any]) -> dict[str, Any]:
+def begin_migration(name: str, body: dict[str, Any]) -> dict[str, Any]:
     """Begin parallel operation: the old scheduler runs the job, and Jobwright records what it would run"""
     options = {"connection": body["connection"], "tickets": body.get("tickets", "cron")}
     return hand_over_json(services().hand_overs.apply(actor(), name, **options))
@@ -45,14 +45,14 @@ def migrate_job(name: str, body: dict[str, Any]) -> dict[str, Any]:
 @blueprint.get("/<name>/comparison")
 @blueprint.arguments(ComparisonQuery, location="query")
 @blueprint.response(200, ComparisonOut)
-def compare_migrated_job(query: dict[str, Any], name: str) -> dict[str, Any]:
+def list_migration_comparison(query: dict[str, Any], name: str) -> dict[str, Any]:
     """Compare what the old scheduler ran with what Jobwright would have run"""
     return comparison_json(services().hand_overs.compare(actor(), name, since=query.get("since")))
 
 
 @blueprint.post("/<name>/cut-over")
 @blueprint.response(200, HandOverEnvelope)
-def cut_over_job(name: str) -> dict[str, Any]:
+def begin_cut_over(name: str) -> dict[str, Any]:
     """Hand a job to Jobwright; while the stage is `moving`, a run of the old scheduler goes on, and nodes complete it after that"""
     return hand_over_json(services().hand_overs.cut_over(actor(), name))
 

@@ -10,9 +10,9 @@ from marshmallow.validate import Length, OneOf
 from app.api.base_schemas import INSTANT, AnswerSchema, RequestSchema
 from app.api.present import jsonable
 from app.handover.comparison import Row
+from app.handover.model import HandOver
 from app.handover.old_jobs import CRON, TICKET_SCHEDULES
 from app.handover.service import Comparison, PlannedJob
-from app.handover.store import HandOver
 
 _CONNECTION = {"description": "The name of the MongoDB connection to the database of the old scheduler", "example": "old-scheduler"}
 _TICKETS = {"description": "The schedule of auto_delete_resolved_tickets: at 19:00, or the old interval"}

@@ -26,6 +26,7 @@ from app.factory import Store, build_node
 from app.integrations.inbound.delivery_store import DeliveryStore
 from app.integrations.inbound.model import Delivery, Outcome
 from app.jobs.filters import JobFilter
+from app.jobs.shadow_store import ShadowStore
 from app.queue.model import Attempt, Reason, Status, Trigger
 from app.sandbox.protocol import StopReason
 from app.scheduling.node_store import Heartbeat, NodeStore
@@ -163,6 +164,10 @@ class House:
             plan="p",
             body={"name": "imported", "template_type": "noop", "schedule": {"type": "manual"}},
         )
+        times = {"due_at": now, "last_due_at": now, "at": now}
+        ShadowStore(self.db).add([{"_id": "s", "job_id": self.job.id, "outcome": "run", "reason": None, "count": 1, **times}])
+        moved = {"job_id": self.job.id, "connection": "c", "by": actor.email, "epoch": 1, "since": now, "at": now}
+        self.db["hand_overs"].insert_one({"_id": "test_scheduler", **moved, "stage": "moving"})
         mark = {"failed_at": now, "by": actor.email, "at": now, "note": "known", "dismissed": False}
         self.db["acknowledgements"].insert_one({"_id": self.job.id, "execution_id": "e", **mark})
         NodeStore(self.db).beat("node", Heartbeat(host="h", clock=now, tick_age_seconds=0.1))
@@ -331,6 +336,7 @@ class House:
             f"scheduler-jobs/{job}/executions",
             f"scheduler-jobs/{job}/notes",
             f"scheduler-jobs/{job}/revisions",
+            f"scheduler-jobs/{job}/shadow-runs",
             f"scheduler-jobs/{job}/stats",
             *(f"scheduler-jobs?sort={sort}&limit=100" for sort in ("name", "-updated_at", "next_run_at", "last_run_at")),
             "scheduler-jobs?search=healthy",

@@ -85,6 +85,7 @@ FREE = {
     ("JobResultOut", "metadata"),
     ("NamedExecutionOut", "metadata"),
     ("NamedJobOut", "config"),
+    ("PlannedJobOut", "job"),
     ("PresetOut", "parameters"),
     ("PreviewOut", "result"),
     ("SchemaEnvelope", "schema"),

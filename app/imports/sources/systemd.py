@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -56,6 +57,7 @@ class _Place:
 
     folder: Path
     user: bool
+    root: Path
     search: list[Path]
     files: Files = field(default_factory=Files)
     enabled: dict[str, bool] = field(default_factory=dict)
@@ -119,27 +121,38 @@ class Systemd(Source):
 
 
 def _place(folder: Path, options: SourceOptions) -> _Place:
+    """Returns a folder of systemd with the others of the same manager; a copy elsewhere is alone, unless `root` says where it belongs."""
     layout = options.get("layout", "auto")
     user = layout == "user" or (layout == "auto" and folder.name == "user")
     root = Path(options.get("root", "/"))
-    return _Place(folder=folder, user=user, search=[folder, *(root / path for path in (USER if user else SYSTEM))])
+    belongs = options.get("root") or folder.absolute().parent.name == "systemd"
+    others = [root / path for path in (USER if user else SYSTEM)] if belongs else []
+    known = folder.absolute() in [other.absolute() for other in others]
+    return _Place(folder=folder, user=user, root=root, search=others if known else [folder, *others])
 
 
 def _timers(where: _Place) -> list[str]:
-    """Returns the timers of a folder: its files, and the instances of templates that a folder *.wants links to."""
+    """Returns the timers of a folder: its files, and the instances of its templates that a folder *.wants links to."""
     names = {file.name for file in where.folder.glob("*.timer")}
-    for wants in sorted(where.folder.glob("*.wants")):
-        where.knows_enabled = True
+    templates = {name for name in names if name.endswith("@.timer")}
+    for wants in (wants for folder in where.search for wants in sorted(folder.glob("*.wants"))):
+        where.knows_enabled = where.knows_enabled or wants.name == "timers.target.wants"
         for link in wants.glob("*.timer"):
             where.enabled[link.name] = True
-            names.add(link.name)
+            if re.sub(r"@.*", "@.timer", link.name) in templates:
+                names.add(link.name)
     return sorted(names)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file that can be read."""
+    return os.path.isfile(path) and os.access(path, os.R_OK)  # noqa: PTH113 - Path.is_file raises where a folder cannot be read
 
 
 def _unit(where: _Place, name: str) -> Unit | None:
     """Returns a unit with its drop-ins, or with those of its template; None if there is none."""
     template = re.sub(r"@.*(\.\w+)$", r"@\1", name)
-    file = next((path for folder in where.search for each in (name, template) if (path := folder / each).is_file()), None)
+    file = next((path for folder in where.search for each in (name, template) if _is_file(path := folder / each)), None)
     if file is None:
         return None
     unit = Unit(name)
@@ -157,7 +170,7 @@ def _unit(where: _Place, name: str) -> Unit | None:
 def _entries(where: _Place, name: str) -> Iterator[Entry]:
     file = where.folder / name
     plain = partial(Entry, id=_id(name), where=str(file), raw=name)
-    if file.is_symlink() and str(file.readlink()) == "/dev/null":
+    if any((folder / name).is_symlink() and str((folder / name).readlink()) == "/dev/null" for folder in where.search):
         yield plain(kind=EntryKind.NOTE, reason="is masked")
         return
     if re.search(r"@\.timer$", name):
@@ -256,9 +269,8 @@ def _environment(where: _Place, service: Unit, redactor: Redactor, values: dict[
                 found[name] = redactor.redact_value(name, value)
     missing = []
     for text in service.all("Service", "EnvironmentFile"):
-        root = where.search[1].parents[2] if len(where.search) > 1 else Path("/")
-        path = root / text.lstrip("-").lstrip("/")
-        if path.is_file():
+        path = where.root / text.lstrip("-").lstrip("/")
+        if _is_file(path):
             for line in where.files.read(path, strict=False).splitlines():
                 name, equals, value = line.strip().partition("=")
                 if equals and not name.startswith(("#", ";")):

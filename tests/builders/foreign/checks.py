@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from app.imports.entries import Fate
 from app.imports.plan import APPROVE, Plan
+from app.jobs.schema import JobDefinitionSchema
 from tests.builders.plans import NOW
 
 
@@ -19,6 +20,7 @@ def check_corpus(plan: Plan, least: int, *, decided: frozenset[str] = frozenset(
     for entry in entries:
         fields = entry["fields"]
         assert entry["job"] is not None
+        assert JobDefinitionSchema().validate(entry["job"]) == {}
         assert fields
         assert all(field["target"] if field["fate"] == Fate.MAPPED else field["reason"] for field in fields), fields
         assert not any("‹secret" in str(part) for part in entry["job"]["parameters"].values()), entry["job"]

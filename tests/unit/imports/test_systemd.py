@@ -92,6 +92,24 @@ def test_drop_ins_templates_and_enabled_timers(tmp_path: Path) -> None:
     assert entries["systemd-sync"]["kind"] == "note"
 
 
+def test_folders_of_one_manager_belong_together(tmp_path: Path) -> None:
+    shipped, own = tmp_path / "usr/lib/systemd/system", tmp_path / "etc/systemd/system"
+    for folder in (shipped, own / "timers.target.wants"):
+        folder.mkdir(parents=True)
+    for name in ("on", "off", "gone"):
+        (shipped / f"{name}.timer").write_text("[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n")
+        (shipped / f"{name}.service").write_text("[Service]\nExecStart=/opt/shipped\n")
+    (own / "on.service").write_text("[Service]\nExecStart=/opt/own\n")
+    (own / "timers.target.wants" / "on.timer").symlink_to("/usr/lib/systemd/system/on.timer")
+    (own / "gone.timer").symlink_to("/dev/null")
+    options = SourceOptions(machine="web1", timezone="UTC", own={"root": str(tmp_path)})
+    entries = {entry["id"]: entry for entry in make_plan(SOURCES["systemd"], str(shipped), options, NOW)["entries"]}
+    assert [entries[f"systemd-{name}"]["disabled"] for name in ("on", "off")] == ["", "is not enabled: no folder *.wants links to it"]
+    assert entries["systemd-gone"]["reason"] == "is masked"
+    assert [entries[f"systemd-{name}"]["job"]["parameters"]["program"] for name in ("on", "off")] == ["/opt/own", "/opt/shipped"]
+    assert not [field for field in entries["systemd-on"]["fields"] if field["fate"] == "waits"]
+
+
 def test_what_needs_a_shell_or_a_decision(tmp_path: Path) -> None:
     entry = units(tmp_path, "OnCalendar=daily", "ExecStartPre=/opt/a\nExecStart=/opt/b ; /opt/c")
     assert state_of(entry) is State.OPEN

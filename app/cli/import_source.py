@@ -58,6 +58,18 @@ def source_of(text: str, values: Mapping[str, Any], *, calls: str = "") -> tuple
     return kind, place, options
 
 
+def read_plan_file(path: Path) -> tuple[Plan, Source]:
+    """Returns a plan and its source. Raises PlanError."""
+    from app.imports.plan import PlanError, read_plan  # noqa: PLC0415 - `--help` does without it
+    from app.imports.sources import SOURCES  # noqa: PLC0415 - the same
+
+    planned = read_plan(path.read_text(encoding="utf-8"))
+    source = SOURCES.get(planned["source"]["type"])
+    if source is None:
+        raise PlanError(f"The plan is of a source that this release does not know: {planned['source']['type']}.")
+    return planned, source
+
+
 def read_source(planned: Plan, source: Source, address_file: Path | None) -> Reading:
     """Returns what the source of a plan has now. Raises SourceError, PlanError."""
     from app.imports.plan import read_again  # noqa: PLC0415 - `--help` does without it

@@ -16,7 +16,8 @@ from app.cli.connect import Server, open_client, with_client, with_server
 from app.cli.exchange import import_file
 from app.cli.failures import ExitCode, Failed
 from app.cli.groups import OrderedGroup, examples
-from app.cli.import_source import ADDRESS, of_source, read_source, source_of
+from app.cli.import_cut_over import active_entries, cut_over
+from app.cli.import_source import ADDRESS, of_source, read_plan_file, read_source, source_of
 from app.cli.options import JSON
 from app.cli.output import echo, note, print_json
 
@@ -50,7 +51,7 @@ def import_jobs() -> None:
     """Import jobs from a file or another scheduler.
 
     `jobwright import FILE` creates the jobs of a file that do not exist yet. The commands below import from another scheduler: scan it,
-    make a plan, apply the plan, verify it, and roll it back.
+    make a plan, apply the plan, cut over, verify, and roll back.
     """
 
 
@@ -170,7 +171,7 @@ def apply_plan(
     """
     from app.imports.plan import State, decide, refuse_changed, state_of  # noqa: PLC0415 - `--help` does without it
 
-    planned, source = _read(plan_file)
+    planned, source = read_plan_file(plan_file)
     decide(planned, decisions)
     refuse_changed(planned, read_source(planned, source, address_file))
     rows = []
@@ -201,8 +202,8 @@ def verify(client: Client, plan_file: Path, address_file: Path | None, as_json: 
     """
     from app.imports.plan import State, state_of  # noqa: PLC0415 - `--help` does without it
 
-    planned, source = _read(plan_file)
-    active = {entry.id for entry in read_source(planned, source, address_file).entries if entry.kind == "job" and not entry.disabled}
+    planned, source = read_plan_file(plan_file)
+    active = active_entries(read_source(planned, source, address_file).entries)
     imported = {row["entry"]: row for row in client.get(IMPORTS, "imports", source=planned["source"]["name"])["imports"]}
     rows = []
     for entry in planned["entries"]:
@@ -218,6 +219,9 @@ def verify(client: Client, plan_file: Path, address_file: Path | None, as_json: 
         sys.exit(ExitCode.FAILED)
 
 
+import_jobs.add_command(cut_over)
+
+
 @import_jobs.command("roll-back", epilog=examples("jobwright import roll-back plan.json"))
 @PLAN
 @JSON
@@ -227,7 +231,7 @@ def roll_back(client: Client, plan_file: Path, as_json: bool) -> None:
 
     Jobs that somebody has changed since are kept and named. The exit code is 1 if a job was kept.
     """
-    planned, _ = _read(plan_file)
+    planned, _ = read_plan_file(plan_file)
     enable = {entry["id"]: entry.get("enable", "") for entry in planned["entries"]}
     rows = []
     for imported in client.get(IMPORTS, "imports", source=planned["source"]["name"])["imports"]:
@@ -265,18 +269,6 @@ def _write(path: Path, text: str) -> None:
 
     with path.open("wb") if path.exists() else private.create(path) as stream:
         stream.write(text.encode())
-
-
-def _read(path: Path) -> tuple[Plan, Any]:
-    """Returns a plan and its source."""
-    from app.imports.plan import PlanError, read_plan  # noqa: PLC0415 - `--help` does without it
-    from app.imports.sources import SOURCES  # noqa: PLC0415 - the same
-
-    planned = read_plan(path.read_text(encoding="utf-8"))
-    source = SOURCES.get(planned["source"]["type"])
-    if source is None:
-        raise PlanError(f"The plan is of a source that this release does not know: {planned['source']['type']}.")
-    return planned, source
 
 
 def _create(client: Client, planned: Plan, entry: PlanEntry, *, shadow: bool) -> tuple[str, str]:

@@ -1,0 +1,107 @@
+"""`jobwright import apply` against a server by HTTP and against the registry of this machine, killed at many points; and cut-over."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from tests.commands import Forked, jobwright
+from tests.support import Service, eventually
+
+ENTRIES = 24
+POINTS = (0, 1, 2, 5, 9, 14, 20)  # how many entries have a record when the command is killed
+
+
+@pytest.fixture(scope="module")
+def service(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("imports")
+    started = Service("web", uri=mongod, database=f"imports_{os.getpid()}", data_dir=folder, warm=True).wait_ready()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(params=["server", "local"])
+def environment(request: pytest.FixtureRequest, service: Service) -> dict[str, str]:
+    """That of a command that speaks with a server by a token for reading and writing, or with the registry itself."""
+    if request.param == "local":
+        return dict(service.environment)
+    return remote(service, "read", "write")
+
+
+def remote(service: Service, *scopes: str) -> dict[str, str]:
+    clean = {name: value for name, value in service.environment.items() if not name.startswith(("JOBWRIGHT_", "MONGODB_"))}
+    return {**clean, "JOBWRIGHT_SERVER": service.address, "JOBWRIGHT_TOKEN": service.token(scopes=list(scopes))}
+
+
+def plan_of(environment: dict[str, str], folder: Path, text: str) -> Path:
+    tab, plan = folder / "tab", folder / "plan.json"
+    tab.write_text(text)
+    words = ("--machine", f"m-{folder.name}", "--zone", "Europe/Berlin", "--layout", "user", "--output", str(plan))
+    jobwright(environment, "import", "plan", str(tab), *words, check=True)
+    return plan
+
+
+def rows(environment: dict[str, str], *words: str) -> list[dict[str, str]]:
+    done = jobwright(environment, "import", *words, "--json")
+    found: list[dict[str, str]] = json.loads(done.stdout)["entries"]
+    return found
+
+
+def test_an_import_that_is_killed_at_any_point_is_completed_by_the_next_and_makes_each_job_once(
+    service: Service, environment: dict[str, str], mongod: str, tmp_path: Path
+) -> None:
+    lines = (f"# Call {number} of {tmp_path.name}\n{number} 3 * * * curl -fsS https://example.com/{number}\n" for number in range(ENTRIES))
+    plan = plan_of(environment, tmp_path, "".join(lines))
+    source = json.loads(plan.read_text())["source"]["name"]
+    with MongoClient[dict[str, Any]](mongod) as client:
+        database = client[service.environment["JOBWRIGHT_DATABASE"]]
+        for point in POINTS:
+            process = Forked(environment, ("import", "apply", str(plan)), out=tmp_path / "out", err=tmp_path / "err")
+            eventually(lambda point=point: database["imports"].count_documents({"source": source}) >= point, seconds=60)
+            process.kill()
+            process.wait(60)
+        done = rows(environment, "apply", str(plan))
+        assert {row["result"] for row in done} <= {"created", "exists"}
+        assert len(done) == ENTRIES
+        assert {row["result"] for row in rows(environment, "apply", str(plan))} == {"exists"}
+        imported = list(database["imports"].find({"source": source}))
+        assert len(imported) == ENTRIES
+        assert {row["state"] for row in imported} == {"made"}
+        assert database["dynamic_jobs"].count_documents({"_id": {"$in": [row["job_id"] for row in imported]}}) == ENTRIES
+        names = [row["name"] for row in imported]
+        assert database["dynamic_jobs"].count_documents({"name": {"$in": names}}) == len(set(names)) == ENTRIES
+    back = rows(environment, "roll-back", str(plan))
+    assert [row["result"] for row in back] == ["deleted"] * ENTRIES
+
+
+def test_a_token_that_may_only_read_plans_and_imports_nothing(service: Service, tmp_path: Path) -> None:
+    reader = remote(service, "read")
+    plan = plan_of(reader, tmp_path, "0 3 * * * curl -fsS https://example.com/only\n")
+    refused = jobwright(reader, "import", "apply", str(plan))
+    assert refused.returncode != 0
+    assert "failed" in refused.stdout
+    assert rows(remote(service, "read", "write"), "roll-back", str(plan)) == []
+
+
+def test_cut_over_switches_on_what_is_disabled_and_nothing_twice(service: Service, tmp_path: Path) -> None:
+    environment = remote(service, "read", "write")
+    plan = plan_of(environment, tmp_path, "".join(f"{n} 4 * * * curl -fsS https://example.com/cut{n}\n" for n in range(3)))
+    tab = tmp_path / "tab"
+    jobwright(environment, "import", "apply", str(plan), check=True)
+    first = jobwright(environment, "import", "cut-over", str(plan), "--count", "2")
+    assert (first.returncode, first.stdout.count("active    ")) == (1, 2)
+    assert "| sed '1s/^/#jobwright# /' |" in first.stdout
+    lines = tab.read_text().splitlines()
+    tab.write_text("\n".join(["#jobwright# " + lines[0], "#jobwright# " + lines[1], lines[2]]) + "\n")
+    assert [row["result"] for row in rows(environment, "cut-over", str(plan))] == ["on", "on", "active"]
+    assert [row["result"] for row in rows(environment, "cut-over", str(plan))] == ["active"]
+    assert [row["result"] for row in rows(environment, "cut-over", str(plan), "--disabled")] == ["on"]
+    assert "No job waits to be switched on" in jobwright(environment, "import", "cut-over", str(plan), check=True).stderr
+    twice = jobwright(environment, "import", "verify", str(plan))
+    assert (twice.returncode, twice.stdout.count("runs twice")) == (1, 1)

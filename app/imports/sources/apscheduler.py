@@ -30,6 +30,7 @@ from app.imports.stores.values import call_line
 
 TABLE = "apscheduler_jobs"
 DATABASE, COLLECTION = "apscheduler", "jobs"
+LATEST = 253_370_764_800  # the year 9999, in seconds since 1970
 LONGEST_GRACE = 604_800  # seconds, of a job
 
 
@@ -130,7 +131,8 @@ def _rows(place: str, options: SourceOptions) -> tuple[_Store, str, list[_Row]]:
 
 def _row(job_id: Any, due: Any, state: Any) -> _Row:
     data = bytes(state) if isinstance(state, bytes | bytearray | memoryview) else b""
-    return _Row(id=job_id if isinstance(job_id, str) else str(job_id), due=float(due) if isinstance(due, int | float) else None, state=data)
+    known = isinstance(due, int | float) and 0 <= due < LATEST
+    return _Row(id=job_id if isinstance(job_id, str) else str(job_id), due=float(due) if known else None, state=data)
 
 
 def _entries(row: _Row, store: _Store) -> Iterator[Entry]:

@@ -130,7 +130,7 @@ def _entry(beat: BeatEntry, now: datetime) -> Entry:
         if key not in CALL_OPTIONS
     }
     others |= {key: (str(redactor.redact_value(key, value)), reason) for key, (value, reason) in beat.others.items()}
-    spec = {key: redactor.redact_json(value) for key, value in beat.schedule.items()}
+    spec = {key: printable(redactor.redact(value)) if isinstance(value, str) else value for key, value in beat.schedule.items()}
     kind, reason = _kind(beat, now)
     identity = f"{_slug(beat.name)}-{hashlib.sha256(beat.name.encode('utf-8', 'replace')).hexdigest()[:10]}"
     return Entry(
@@ -143,12 +143,14 @@ def _entry(beat: BeatEntry, now: datetime) -> Entry:
             "schedule": json.dumps(spec),
             **{key: moment.isoformat() if (moment := getattr(beat, key)) else "" for key in _MOMENTS},
             "once": "true" if beat.once else "",
-            "others": json.dumps({key: (redactor.redact(value), words) for key, (value, words) in others.items()}),
+            "others": json.dumps({key: (printable(redactor.redact(value)), words) for key, (value, words) in others.items()}),
             "description": printable(redactor.redact(beat.description)),
             "disable": beat.disable,
             "enable": beat.enable,
         },
-        call=Call(name=beat.task, arguments=tuple(arguments), keywords=keywords, sending=sending, unreadable=printable(beat.unreadable)),
+        call=Call(
+            name=printable(beat.task), arguments=tuple(arguments), keywords=keywords, sending=sending, unreadable=printable(beat.unreadable)
+        ),
         disabled=beat.disabled,
         secrets=tuple(redactor.found),
         prints=tuple(redactor.prints),

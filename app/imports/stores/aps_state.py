@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -73,9 +74,9 @@ def read_state(data: bytes) -> JobState:
         arguments=tuple(arguments),
         keywords=keywords,
         executor=text_of(state.get("executor") or ""),
-        misfire_grace_seconds=grace if isinstance(grace, int) else None,
+        misfire_grace_seconds=grace if type(grace) is int else None,
         coalesce=bool(state.get("coalesce", True)),
-        max_instances=most if isinstance(most, int) and 0 < most < 10**6 else 1,
+        max_instances=most if type(most) is int and 0 < most < 10**6 else 1,
         unknown=tuple(plain.unknown),
         changed=tuple(dict.fromkeys(plain.changed)),
     )
@@ -127,7 +128,7 @@ def _combined(state: Mapping[Any, Any], path: list[str]) -> Spec:
 
 def _jitter(state: Mapping[Any, Any]) -> Spec:
     jitter = state.get("jitter")
-    return {"jitter": jitter} if isinstance(jitter, int | float) and jitter else {}
+    return {"jitter": float(jitter)} if isinstance(jitter, int | float) and math.isfinite(jitter) and jitter > 0 else {}
 
 
 def _limits(state: Mapping[Any, Any]) -> Spec:

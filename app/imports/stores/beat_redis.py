@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -92,16 +93,18 @@ def _entry(key: str, row: list[bytes | None], place: _Place) -> BeatEntry:
     name = key.removeprefix(place.prefix)
     score = place.scores.get(key)
     off = place.command("ZREM", f"{place.prefix}:schedule", key)
-    on = place.command("ZADD", f"{place.prefix}:schedule", f"{score:.0f}", key) if score is not None and score >= 0 else off
+    on = place.command("ZADD", f"{place.prefix}:schedule", f"{score:.0f}", key) if score is not None and 0 <= score < math.inf else off
     common: dict[str, Any] = {"where": key, "disable": off, "enable": on}
     try:
         definition, meta = json.loads(row[0] or b""), json.loads(row[1] or b"{}")
+        if not isinstance(meta, dict):
+            raise TypeError
         task, given = definition["task"], definition["schedule"]
         spec = _schedule(given, place.timezone)
         arguments, keywords, options = definition.get("args") or [], definition.get("kwargs") or {}, definition.get("options") or {}
         if not isinstance(arguments, list) or not isinstance(keywords, dict) or not isinstance(options, dict):
             raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         wrong = "has a definition that cannot be read"
         return BeatEntry(name=name, task="", schedule={"type": "none"}, wrong=wrong, **common)
     disabled = "is not enabled" if not definition.get("enabled", True) else "is not in the schedule of RedBeat" if score is None else ""
@@ -129,7 +132,10 @@ def _schedule(given: Any, timezone: str) -> Spec:
     """Returns the description of a schedule as RedBeat writes it: an object with `__type__`."""
     match given.get("__type__"):
         case "interval":
-            return {"type": "interval", "seconds": float(given["every"]), "relative": bool(given.get("relative")), "timezone": timezone}
+            seconds = float(given["every"])
+            if not math.isfinite(seconds):
+                raise ValueError
+            return {"type": "interval", "seconds": seconds, "relative": bool(given.get("relative")), "timezone": timezone}
         case "crontab":
             return crontab_spec(given, timezone)
     return {"type": "other", "text": as_json(given)}

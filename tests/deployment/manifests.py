@@ -38,7 +38,7 @@ def of_kind(rows: list[Manifest], *kinds: str) -> list[Manifest]:
 
 
 def pod_of(row: Manifest) -> Manifest:
-    return row["spec"]["template"]["spec"]  # type: ignore[no-any-return]
+    return row["spec"] if row["kind"] == "Pod" else row["spec"]["template"]["spec"]  # type: ignore[no-any-return]
 
 
 def labels_of(row: Manifest) -> dict[str, str]:
@@ -61,7 +61,7 @@ def selects(selector: dict[str, str], labels: dict[str, str]) -> bool:
 def problems(rows: list[Manifest]) -> list[str]:
     """What an installation must not be without, and what it must not have. Empty for a good one."""
     found = list(_problems_of_namespace(rows))
-    for row in of_kind(rows, "Deployment", "Job"):
+    for row in of_kind(rows, "Deployment", "Job", "Pod"):
         name, pod = row["metadata"]["name"], pod_of(row)
         found += [f"{name}: {text}" for text in _problems_of_pod(pod)]
         for container in [*pod.get("initContainers", ()), *pod["containers"]]:

@@ -48,20 +48,23 @@ def test_an_overlay_is_valid_and_keeps_the_policies(overlay: str, tmp_path: Path
         assert validate(built(overlay), kubernetes, tmp_path) == ""
 
 
-@pytest.mark.parametrize("component", ["managed-mongodb", "shared-files", "traces"])
+@pytest.mark.parametrize("component", ["managed-mongodb", "shared-files", "tools", "traces"])
 def test_a_component_fits_onto_an_overlay(component: str, tmp_path: Path) -> None:
     """As the documentation says: in a folder of one's own beside the overlays."""
     shutil.copytree(KUBERNETES, tmp_path / "kubernetes")
     own = tmp_path / "kubernetes" / "overlays" / "own"
     own.mkdir()
     kinds = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": "jobwright"}
-    text = yaml.safe_dump({**kinds, "resources": ["../production"], "components": [f"../../components/{component}"]})
+    images = [{"name": "jobwright", "newTag": version("jobwright")}]
+    text = yaml.safe_dump({**kinds, "resources": ["../production"], "components": [f"../../components/{component}"], "images": images})
     (own / "kustomization.yaml").write_text(text)
     made = run(tool("kubectl"), "kustomize", own)
     rows = [*yaml.safe_load_all(made)]
     assert problems(rows) == []
     assert validate(made, VERSIONS[-1], tmp_path) == ""
-    assert {"managed-mongodb": "203.0.113.0/24", "shared-files": "ReadWriteMany", "traces": "allow-collector"}[component] in made
+    assert {"managed-mongodb": "203.0.113.0/24", "shared-files": "ReadWriteMany", "tools": "jobwright-tools", "traces": "allow-collector"}[
+        component
+    ] in made
 
 
 def test_images_have_the_version_of_jobwright() -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from app.cli.root import cli
-from tests.deployment.manifests import pod_of, problems
+from tests.deployment.manifests import environment, pod_of, problems
 from tests.deployment.tools import DEPLOY, ROOT, SETTINGS, run, tool
 
 TEXT = (ROOT / "docs" / "how-to" / "deploy.md").read_text()
@@ -29,7 +29,7 @@ def test_every_block_is_a_script_and_every_file_is_there(tmp_path: Path) -> None
         (tmp_path / "block.sh").write_text(text)
         run("bash", "-n", tmp_path / "block.sh")
     for path in set(re.findall(r"(?:deploy|tests|\.github|requirements)[\w./-]*\w", TEXT)):
-        own = path.endswith("overlays/ours") or "overlays/ours/" in path
+        own = "overlays/ours" in path
         assert own or path in {"deployment", "deploy"} or list(ROOT.glob(f"{path}*")) or path.startswith("deployment/"), path
     for folder in re.findall(r"^\| `((?:overlays|components|examples)[\w/-]*)` \|", TEXT, re.M):
         assert (DEPLOY / "kubernetes" / folder).is_dir()
@@ -62,13 +62,18 @@ def test_the_services_and_profiles_of_compose_are_those_of_the_page() -> None:
 
 
 def test_the_installation_of_the_page_builds_and_keeps_the_policies(tmp_path: Path) -> None:
-    (text,) = blocks("yaml")
     shutil.copytree(DEPLOY / "kubernetes", tmp_path / "kubernetes")
-    own = tmp_path / "kubernetes" / "overlays" / "ours"
-    own.mkdir()
-    (own / "kustomization.yaml").write_text(text)
-    rows = list(yaml.safe_load_all(run(tool("kubectl"), "kustomize", own)))
-    assert problems(rows) == []
+    overlays = [tmp_path / "kubernetes" / "overlays" / name for name in ("ours", "ours-tools")]
+    for own, text in zip(overlays, blocks("yaml"), strict=True):
+        own.mkdir()
+        (own / "kustomization.yaml").write_text(text)
+    rows, with_tools = (list(yaml.safe_load_all(run(tool("kubectl"), "kustomize", own))) for own in overlays)
+    assert problems(rows) == problems(with_tools) == []
+    (pod,) = [row for row in with_tools if row not in rows]
+    (container,) = pod_of(pod)["containers"]
+    assert (pod["metadata"]["name"], pod["metadata"]["labels"]["app.kubernetes.io/component"]) == ("jobwright-tools", "tools")
+    assert environment(with_tools, container)["JOBWRIGHT_PUBLIC_URL"] == "https://jobs.example.com"
+    assert container["image"].startswith("registry.example.com/jobwright@sha256:")
     images = {one["image"] for row in rows if row["kind"] in {"Deployment", "Job"} for one in pod_of(row)["containers"]}
     assert images == {f"registry.example.com/jobwright@sha256:{'0' * 64}"}
     for name in set(re.findall(r"deployment/(jobwright-\w+)|delete job (jobwright-\w+)", TEXT)):

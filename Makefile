@@ -160,7 +160,7 @@ reference: $(STAMP) ## Write the reference page of each template again: docs/ref
 screenshots: setup-tests ## Take a picture of every page, light, dark, on a phone and in German: screenshots/; 3 to 5 minutes
 	@$(BIN)/python -m scripts.screenshots
 
-pictures: setup-tests ## Renew the picture of README: docs/pictures/
+pictures: setup-tests ## Renew the pictures of README and the guides: docs/pictures/
 	@$(BIN)/python -m scripts.screenshots --docs
 
 lock: ## Resolve the lock files again

@@ -1,6 +1,6 @@
 """Takes a picture of every page of the running product: a service of its own, believable jobs, Chromium.
 
-Pictures go to screenshots/. With --docs, the picture of README is taken instead, and goes to docs/pictures/.
+Pictures go to screenshots/. With --docs, those of README and the guides are taken instead, and go to docs/pictures/.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from scripts.installation import fill
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 ALL = ROOT / "screenshots"
-IN_DOCS = "dashboard"  # the page that README shows
+# The pages that README and the guides show.
+IN_DOCS = frozenset({"dashboard", "templates", "form", "job", "failed", "executions", "approval", "week", "connections", "system"})
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -81,7 +82,7 @@ def main() -> None:
             with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
                 jobs = fill(client, environment["MONGODB_URI"], folder, hook=f"{address}/health")
                 seen = _look_around(client, jobs)
-            pages = {name: path for name, path in _pages(seen).items() if name == IN_DOCS or not for_docs}
+            pages = {name: path for name, path in _pages(seen).items() if name in IN_DOCS or not for_docs}
             looks = {name: options for name, options in LOOKS.items() if name == "light" or not for_docs}
             _say(f"3/3 Take {len(pages) * len(looks)} pictures for {target.relative_to(ROOT)}/")
             _photograph(address, pages, looks, target, whole=not for_docs)
@@ -224,7 +225,7 @@ def _sign_in(page: Page, address: str) -> None:
     page.locator("#dashboard").wait_for()
 
 
-def _await(holds: Any, seconds: float = 30.0) -> None:
+def _await(holds: Any, seconds: float = 180.0) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

@@ -34,12 +34,14 @@ SECTIONS = {
 # The titles of topics that are not translated: lists show them in the viewer's language.
 TITLES = (
     say("A million jobs"),
+    say("Admin guide"),
     say("Alerts"),
     say("Architecture"),
     say("Back up and restore an installation"),
     say("Command line"),
     say("Compatibility"),
     say("Deploy Jobwright"),
+    say("Developer guide"),
     say("Dynamic values"),
     say("Find and fix a problem"),
     say("Glossary"),
@@ -47,7 +49,9 @@ TITLES = (
     say("Log events"),
     say("Metrics"),
     say("Migrate the old scheduler"),
+    say("Migration guide"),
     say("Monitor an installation"),
+    say("Operations guide"),
     say("Plan capacity"),
     say("REST"),
     say("Replace the key of an installation"),
@@ -65,6 +69,7 @@ TITLES = (
     say("What Jobwright promises, and the test that tries to break it"),
     say("Who may do what"),
     say("Write a template of your own"),
+    say("Your first hour as an admin"),
 )
 # The help topic of a page, by the beginning of its address.
 TOPICS = (

@@ -32,6 +32,7 @@ class Machine:
         for name, here in (
             ("/var/backups/jobwright", str(self.home / "backups")),
             ("https://jobs.example.com", self.environment["SERVER"]),
+            ("old_shop", f"{self.environment['JOBWRIGHT_DATABASE']}_old"),
         ):
             script = script.replace(name, here)
         words = ["bash", "-c", f"set -Eeuo pipefail\ntrap 'echo \"failed: $BASH_COMMAND\" >&2' ERR\n{script}"]

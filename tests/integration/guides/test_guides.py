@@ -73,7 +73,7 @@ def test_its_commands_work_one_after_the_other(machine: Machine, page: str) -> N
         pytest.skip("the page has no commands")
     folder = machine.home / page.replace("/", "-")
     (folder / ".blocks").mkdir(parents=True)
-    script = f"cd {folder}\n"
+    script = f"trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\ncd {folder}\n"  # a guide that fails leaves no process behind
     for number, block in enumerate(steps):
         if block.language == "sh":
             script += block.code

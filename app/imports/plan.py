@@ -177,7 +177,7 @@ def _plan_entry(source: Source, entry: Entry, shared: _Shared) -> PlanEntry:
     map_entry(entry, source, shared.options, draft)
     if entry.disabled:
         draft.mapped("disabled", entry.disabled, "paused", "the job is created paused, and cutting over leaves it so")
-    _name(entry, draft, shared.names)
+    _name(source, entry, draft, shared.names)
     _defaults(draft)
     fires = _compared(source, draft, times, shared.now) if times is not None else None
     _approvals(draft)
@@ -205,12 +205,12 @@ def _body(source: Source, entry: Entry) -> dict[str, Any]:
     return {"name": "", "description": description, "tags": ["imported"]}
 
 
-def _name(entry: Entry, draft: Draft, taken: set[str]) -> None:
+def _name(source: Source, entry: Entry, draft: Draft, taken: set[str]) -> None:
     """Names the job after the comment above the entry, or after what it does."""
     named = entry.name or (short(entry.call.name) if entry.call else name_of_job(draft.body) or name_of_command(entry.line.text))
     draft.body["name"] = unique(named, taken)
     if entry.name:
-        draft.mapped("comment" if entry.command else "name", entry.name, "name")
+        draft.mapped(source.named_by, entry.name, "name")
 
 
 def _defaults(draft: Draft) -> None:

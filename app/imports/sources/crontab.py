@@ -51,6 +51,7 @@ class Crontab(Source):
 
     type = "crontab"
     title = "Crontab"
+    named_by = "comment"
     options: ClassVar[Mapping[str, str]] = {
         "layout": "user, system (with a column for the user) or scripts; otherwise the place says it",
         "home": "the home folder of the user whose crontab it is",

@@ -69,6 +69,7 @@ class Systemd(Source):
 
     type = "systemd"
     title = "systemd"
+    named_by = "Description"
     options: ClassVar = {"layout": "system, user or auto", "root": "The folder that stands for /, for a copy of another machine."}
     at_clock_changes: ClassVar[str] = (
         "systemd leaves out times that the clock skips, and runs once at times that come twice. A job runs at a fixed time that is skipped"

@@ -386,3 +386,16 @@ def test_presets_of_rules_work_without_scripts(browser_client: FlaskClient) -> N
     pressed = {"/name": "j", "s.type": "calendar", "s.rule": LAST_FRIDAY, "s.rule_preset": "FREQ=MONTHLY;BYMONTHDAY=-1;BYHOUR=9;BYMINUTE=0"}
     page = text(post(browser_client, NEW, pressed))
     assert shown_rule(page) == ("date", "FREQ=MONTHLY;BYMONTHDAY=-1;BYHOUR=9;BYMINUTE=0")
+
+
+def test_an_expression_of_quartz_is_refused_with_a_button_for_what_to_write(browser_client: FlaskClient) -> None:
+    page = preview(browser_client, s_expression="0 30 6 ? * MON-FRI", s_shown="0 2 * * *", b_every="day", b_time="02:00")
+    assert "is an expression of Quartz. Write 30 6 * * 1-5 instead." in page
+    button = LexborHTMLParser(page).css_first("#cron-builder button[name='s.preset']")
+    assert button is not None
+    assert (button.attributes["value"], button.text(strip=True)) == ("30 6 * * 1-5", "Use 30 6 * * 1-5")
+    pressed = preview(browser_client, s_expression="0 30 6 ? * MON-FRI", s_shown="0 30 6 ? * MON-FRI", s_preset="30 6 * * 1-5")
+    assert shown(pressed) == ("week", "30 6 * * 1-5")
+    last = preview(browser_client, s_expression="0 0 9 L * ?")
+    assert "with the rule FREQ=MONTHLY;BYMONTHDAY=-1;BYHOUR=9;BYMINUTE=0" in last
+    assert 'name="s.preset"' not in last

@@ -127,6 +127,10 @@ EVENTS: dict[str, str] = {
         "A step of the migration of a job from the old scheduler failed. It is repeated. With the name of the job and the stage."
     ),
     "service.not_paused": "A job could not be paused or resumed while its service is silent. With the names of both and the reason.",
+    "delivery.failed": "A try to send a notification failed. With its id, its channel, the result, the status after it and the reason.",
+    "delivery.crashed": "The code of a channel failed unexpectedly. With the traceback. The notification is tried again.",
+    "delivery.interrupted": "Sending the notifications of a channel was interrupted, mostly by a database that is away. With the reason.",
+    "channel.not_loaded": "A type of channel could not be loaded. With its name and the type of the error.",
     "connection.unexplored": "A connection gave no suggestions for a form. With its name and the type of the error.",
     "job.calls_unknown": (
         "A template could not say which addresses a job calls, or which programs it starts. With the template and the type of the error."

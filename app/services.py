@@ -59,6 +59,9 @@ from app.jobtemplates.sharing import Sharing
 from app.keys import KeyRing
 from app.metrics.service import Metrics
 from app.node.state import NodeState
+from app.notification.deliveries import Deliveries
+from app.notification.posting import Posting
+from app.notification.service import Channels
 from app.outbox.event_store import Events
 from app.samples.service import Samples
 from app.scheduling.backfill import Backfills
@@ -135,6 +138,10 @@ class Services:
     given_up: GivenUp
     queued: Signal
     owed: Signal
+    told: Signal
+    channels: Channels
+    deliveries: Deliveries
+    posting: Posting
     events: Events
     overview: Overview
     attention: Attention

@@ -24,6 +24,7 @@ from zxcvbn import feedback
 from app.accounts.preferences import LANGUAGES
 from app.config import Settings
 from app.jobtemplates.catalogue import Catalogue
+from app.notification.channels.catalogue import ChannelTypes
 from app.triggers.words import LOCALES as TRIGGER_LOCALES
 from templates_lib.connections import KINDS
 from web.language import LOCALES, TEXTS, texts_of
@@ -125,6 +126,10 @@ def said_by_parts() -> Iterator[str]:
     for kind in KINDS.values():
         yield from (kind.name, kind.description)
         yield from texts_of(kind.settings_schema)
+    for channel in ChannelTypes.discover():
+        if type(channel).__module__.startswith("app."):
+            yield from (channel.title, channel.description)
+            yield from texts_of(channel.settings_schema())
     yield from (item.metadata["text"] for item in fields(Settings) if "text" in item.metadata)
     for error in HTTP:
         yield from (error().name, error.description or "")

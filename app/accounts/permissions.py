@@ -34,6 +34,8 @@ class May(StrEnum):
     MANAGE_NODES = "nodes.manage"
     NAME_CONNECTIONS = "connections.name"
     MANAGE_CONNECTIONS = "connections.manage"
+    SEE_CHANNELS = "channels.see"
+    MANAGE_CHANNELS = "channels.manage"
     SEE_APPROVALS = "approvals.see"
     DECIDE_APPROVALS = "approvals.decide"
     MANAGE_ACCOUNTS = "accounts.manage"
@@ -90,6 +92,8 @@ RULES: dict[May, Rule] = {
     May.MANAGE_NODES: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Drain and resume nodes")),
     May.NAME_CONNECTIONS: Rule(Role.ADMIN, Scope.READ, say("See names and kinds of connections, and suggestions from them")),
     May.MANAGE_CONNECTIONS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change, test and delete connections")),
+    May.SEE_CHANNELS: Rule(Role.ADMIN, Scope.READ, say("See names and types of channels, and name them in jobs")),
+    May.MANAGE_CHANNELS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change, test and delete channels")),
     May.SEE_APPROVALS: Rule(Role.ADMIN, Scope.READ, say("See requests for approval, and withdraw your own")),
     May.DECIDE_APPROVALS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Approve and refuse the requests of others")),
     May.MANAGE_ACCOUNTS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change and close accounts; see and revoke all tokens")),

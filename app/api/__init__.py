@@ -16,6 +16,7 @@ from app.api.base_schemas import ProblemOut
 from app.api.body import MAX_BODY_BYTES
 from app.api.calendars import routes as calendars
 from app.api.callbacks import routes as callbacks
+from app.api.channels import routes as channels
 from app.api.commands import routes as bus
 from app.api.compat.blueprint import register_error_response
 from app.api.compat.job_types import routes as typed_runs
@@ -23,6 +24,7 @@ from app.api.compat.named_jobs import routes as named_jobs
 from app.api.compat.schedule_executions import routes as schedule_executions
 from app.api.compat.schedules import routes as schedules
 from app.api.connections import routes as connections
+from app.api.deliveries import routes as deliveries
 from app.api.errors import answer_elsewhere
 from app.api.exchange import routes as exchange
 from app.api.executions import routes as executions
@@ -72,6 +74,8 @@ RESOURCES = (
     outbox,
     callbacks,
     connections,
+    channels,
+    deliveries,
     calendars,
     maintenance,
     nodes,

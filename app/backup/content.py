@@ -23,6 +23,7 @@ TRANSIENT = {
     "rate_windows": "counted requests",
     "sign_in_attempts": "failed sign-ins",
     "connection_health": "results of connection tests",
+    "channel_states": "whether channels can be reached",
     "endpoints": "states of circuit breakers",
     # Older totals than those that Prometheus has read look like a restart from 0, after which all of history happens within a minute.
     "metric_totals": "totals of metrics: they begin at 0",
@@ -35,6 +36,7 @@ HISTORY: dict[str, Document] = {
     "execution_logs": _NOTHING,
     "acknowledgements": _NOTHING,
     "inbound_deliveries": _NOTHING,
+    "deliveries": {"status": "waiting"},
 }
 
 
@@ -56,7 +58,7 @@ def left_out(*, history: bool, key: bool) -> list[str]:
     """Returns what a backup does not hold, as texts for people."""
     texts = sorted(set(TRANSIENT.values()))
     if not history:
-        texts.append("the history of runs: ended executions, logs, acknowledgements, inbound deliveries")
+        texts.append("the history of runs: ended executions, logs, acknowledgements, inbound deliveries, notifications")
     if not key:
         texts.append("the key of the installation (JOBWRIGHT_SECRET_KEY): without it, nobody can decrypt connections and other secrets")
     return texts

@@ -4,7 +4,8 @@ What has happened between the backup and the restore is unknown. So nothing of t
 
 1. Executions that waited or ran end. Those that ran have failed, because their worker is lost; those that waited are cancelled. Nothing
    follows them, and no node of that time holds a claim on them any more.
-2. What ends and events owed (mails, the runs of jobs that depend on others) is given up. People can ask for each item on the page System.
+2. What ends and events owed (the runs of jobs that depend on others) and notifications that were still to be sent are given up. People can
+   ask for each item on the page System, and send each notification again.
 3. Runs that a scheduler had planned and not yet stored are forgotten.
 4. Scheduled times from the backup until the next start are skipped, with one record for each job, as after maintenance.
 5. With `pause_all`, jobs wait until somebody resumes them.
@@ -23,10 +24,11 @@ from pymongo.database import Database
 
 from app.jobs.model import Cause
 from app.mongo import ANY_DATE, Document
+from app.notification.delivery import DeliveryStatus
 from app.queue.endings import LEAVES_QUEUE, ending
 from app.queue.model import LIVE, Reason, Status
 
-COLLECTIONS = "job_executions", "dynamic_jobs", "domain_events"
+COLLECTIONS = "job_executions", "dynamic_jobs", "domain_events", "deliveries"
 BY = "command line"
 _WAITS = sorted(status.value for status in LIVE - {Status.RUNNING})
 
@@ -44,9 +46,9 @@ class Settled:
 
 def settle(database: Database[Document], *, taken_at: datetime, now: datetime, pause_all: bool) -> Settled:
     """Changes the documents of a backup that was taken at `taken_at`."""
-    executions, jobs, events = (database[name] for name in COLLECTIONS)
+    executions, jobs, events, deliveries = (database[name] for name in COLLECTIONS)
     why = f"Restored from the backup of {taken_at:%Y-%m-%d %H:%M} UTC"
-    given_up = sum(_give_up(owing, why, now) for owing in (executions, events))
+    given_up = sum(_give_up(owing, why, now) for owing in (executions, events)) + _give_up_deliveries(deliveries, why, now)
     lost, cancelled = _end_running(executions, why, now), _end_waiting(executions, why, now)
     jobs.update_many({"dispatch": {"$exists": True}}, {"$unset": {"dispatch": ""}})
     waiting = _pause_all(jobs, why, now) if pause_all else _skip_until_start(jobs, why, now)
@@ -59,6 +61,13 @@ def _give_up(owing: Collection[Document], why: str, now: datetime) -> int:
     words = {"owed.$[item].at": None, "owed.$[item].given_up_at": now, "owed.$[item].error": why}
     change = {"$set": words, "$unset": {"owed.$[item].by": "", "owed.$[item].said": ""}}
     return owing.update_many(due, change, array_filters=[{"item.at": ANY_DATE}]).modified_count
+
+
+def _give_up_deliveries(deliveries: Collection[Document], why: str, now: datetime) -> int:
+    """Gives up every notification that was still to be sent."""
+    attempt = {"at": now, "took_ms": 0, "result": "unreachable", "reason": why, "by": BY}
+    change = {"$set": {"status": DeliveryStatus.GIVEN_UP.value, "settled_at": now, "claim": None}, "$push": {"attempts": attempt}}
+    return deliveries.update_many({"status": DeliveryStatus.WAITING.value, "attempts": {"$type": "array"}}, change).modified_count
 
 
 def _end_running(executions: Collection[Document], why: str, now: datetime) -> int:

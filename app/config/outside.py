@@ -11,7 +11,7 @@ from app.config.values import SERVICE_URL, setting
 class OutsideSettings:
     """What jobs and events reach: mail, services and the bus."""
 
-    notify_connection: str = setting("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection that sends notifications")
+    notify_connection: str = setting("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection for notifications to addresses")
     allowed_hosts: tuple[str, ...] = setting(
         "JOBWRIGHT_ALLOWED_HOSTS",
         "hosts",

@@ -65,4 +65,11 @@ class StorageSettings:
     keep_skipped_days: int = setting(
         "JOBWRIGHT_KEEP_SKIPPED_DAYS", "int", 30, "Days that skipped executions are kept; 0 means forever", **at_least(0, CENTURY_DAYS)
     )
+    keep_delivery_days: int = setting(
+        "JOBWRIGHT_KEEP_DELIVERY_DAYS",
+        "int",
+        90,
+        "Days that notifications are kept in the log; 0 means forever",
+        **at_least(0, CENTURY_DAYS),
+    )
     keep_per_job: int = setting("JOBWRIGHT_KEEP_PER_JOB", "int", 10_000, "Number of executions kept per job; 0 means all", **at_least(0))

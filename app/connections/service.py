@@ -24,7 +24,7 @@ from app.events import get_logger
 from app.mongo import Document
 from app.shapes import DAMAGED
 from app.validation import SchemaRefused, SchemaValidator
-from app.validation.names import normal
+from app.validation.names import NAME_OF_CONNECTION, normal
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS, ConnectionKind
 from templates_lib.connections.kind import PROBE_SECONDS
@@ -38,7 +38,7 @@ TEST_SECONDS = 3.0  # the time limit of a test that a person waits for
 EXPLORED_SECONDS = 20.0  # how long suggestions are kept
 MOST_EXPLORED = 500  # suggestions that are kept at once
 DEFAULT = "default"  # the name of the connection that jobs use if they name none
-NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$"}
+NAME_SCHEMA: dict[str, Any] = {"type": "string", "pattern": f"^{NAME_OF_CONNECTION}$"}
 _NAMES = SchemaValidator(NAME_SCHEMA)
 
 

@@ -78,6 +78,16 @@ def check_mail(services: Services, store: Store) -> Iterator[Finding]:
         yield Finding("Mail", Level.OK, "no job sends notifications")
 
 
+def check_notifications(services: Services, store: Store) -> Iterator[Finding]:  # noqa: ARG001 - the signature of a check
+    """Yields how many notifications did not arrive."""
+    undelivered = services.deliveries.undelivered_lately()
+    if undelivered:
+        text = f"notifications of the last 24 hours that did not arrive: {undelivered}"
+        yield Finding("Notifications", Level.WARNING, text, "The page Notifications shows why, and can send each again.")
+    else:
+        yield Finding("Notifications", Level.OK, "no notification of the last 24 hours is lost")
+
+
 def check_executions(services: Services, store: Store) -> Iterator[Finding]:
     """Yields executions that are stuck or wait for a node that is not there, and follow-ups that were given up."""
     unplaced = services.unplaced.overdue()

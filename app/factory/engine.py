@@ -21,6 +21,7 @@ from app.factory.bus import build_bus
 from app.factory.database import Store
 from app.factory.handlers import carriers, owing
 from app.factory.metrics import build_end_counter
+from app.factory.notifications import build_sender
 from app.factory.stores import Stores
 from app.integrations.callbacks.breakers import Breakers
 from app.integrations.callbacks.router import ServiceRouter
@@ -98,6 +99,8 @@ def _planning(
         count_ends=build_end_counter(stores, clock).tick,
         hand_overs=services.hand_overs.settle,
         releasing=build_releasing(settings, stores, services),
+        sender=build_sender(stores, services),
+        told=services.told,
     )
 
 

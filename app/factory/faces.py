@@ -16,6 +16,7 @@ from app.factory.inbound import build_inbound
 from app.factory.integrations import Integrations, build_integrations
 from app.factory.jobs import Jobs, build_jobs
 from app.factory.metrics import build_metrics
+from app.factory.notifications import Notifications, build_notifications
 from app.factory.people import People, build_people
 from app.factory.templates import Materials, build_materials
 from app.handover.old_world import OldWorld
@@ -42,11 +43,18 @@ def build_services(
     jobs = build_jobs(ground, materials)
     executions = build_executions(ground, materials, jobs)
     integrations = build_integrations(ground, materials, jobs, executions)
-    return _services(ground, people, materials, jobs, executions, integrations)
+    notifications = build_notifications(ground, materials, jobs)
+    return _services(ground, people, materials, jobs, executions, integrations, notifications)
 
 
 def _services(
-    ground: Ground, people: People, materials: Materials, jobs: Jobs, executions: Executions, integrations: Integrations
+    ground: Ground,
+    people: People,
+    materials: Materials,
+    jobs: Jobs,
+    executions: Executions,
+    integrations: Integrations,
+    notifications: Notifications,
 ) -> Services:
     """The stages side by side, with those that need several of them."""
     registered, by_hand = jobs.services, executions.services
@@ -71,6 +79,10 @@ def _services(
         events=ground.events,
         queued=ground.queued,
         owed=ground.owed,
+        told=ground.told,
+        channels=notifications.channels,
+        deliveries=notifications.deliveries,
+        posting=notifications.posting,
         ping=ping,
         migrated=migrated,
         nodes=ground.stores.nodes.all,

@@ -18,8 +18,8 @@ from app.signals import Signal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Made once. `queued` is sent when something new waits in the queue, `owed` when an end or an event owes something, and `template_on`
-    when a template was switched on."""
+    """Made once. `queued` is sent when something new waits in the queue, `owed` when an end or an event owes something, `told` when a
+    notification is to be sent, and `template_on` when a template was switched on."""
 
     settings: Settings
     clock: Clock
@@ -30,6 +30,7 @@ class Ground:
     events: Events
     queued: Signal = field(default_factory=Signal)
     owed: Signal = field(default_factory=Signal)
+    told: Signal = field(default_factory=Signal)
     template_on: Signal = field(default_factory=Signal)
     measures: Measures = field(default_factory=Measures)
 

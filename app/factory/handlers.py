@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from app.execution.regroup import Regroup
 from app.execution.self_pause import SelfPause
 from app.execution.traced import TraceExecution
+from app.factory.words import in_words
 from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.jobs.broken import DisableBroken
-from app.notification.counted import CountedNotifier
-from app.notification.mail import MailNotifier
-from app.notification.outcomes import TellOutcome
+from app.notification.outcomes import OutcomeNotifier, TellOutcome
 from app.outbox.batches import BatchCarrier
 from app.outbox.carrier import Carrier
 from app.outbox.events import EventHandler, EventListener
@@ -69,9 +68,14 @@ def carriers(settings: Settings, stores: Stores, services: Services, bus: Bus | 
 
 
 def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tuple[EndHandler, ...]:
-    mail = MailNotifier(services.connections, services.clock, connection=settings.notify_connection, public_url=settings.public_url)
-    measures = services.metrics.measures
-    notifier = CountedNotifier(mail, lambda result: measures.count("jobwright_notifications_total", "mail", result))
+    notifier = OutcomeNotifier(
+        channels=stores.channels,
+        deliveries=stores.notification_deliveries,
+        clock=services.clock,
+        written=services.told,
+        in_words=in_words,
+        public_url=settings.public_url,
+    )
     followers = Followers(
         jobs=stores.dependencies,
         queue=stores.queue,

@@ -21,6 +21,7 @@ from app.jobs.pausing import Pausing
 from app.jobs.rules import Schedules
 from app.jobs.service import JobRegistry
 from app.jobs.shadowing import Shadowing
+from app.notification.channel_store import channel_problem
 from app.scheduling.dispatcher import PassedDueTimes
 from app.scheduling.forecast import Forecast
 
@@ -80,6 +81,12 @@ def build_jobs(ground: Ground, materials: Materials) -> Jobs:
         moves=Moves(store=stores.moves, jobs=stores.jobs, registry=registry, parameters=parameters, clock=clock),
         drafts=Drafts(stores.drafts, clock),
         notes=Notes(stores.notes, registry, audit, clock),
-        outlook=Outlook(materials.catalogue, materials.connections, ground.settings, materials.node_control.takes),
+        outlook=Outlook(
+            materials.catalogue,
+            materials.connections,
+            ground.settings,
+            materials.node_control.takes,
+            lambda name: channel_problem(stores.channels, name),
+        ),
         forecast=Forecast(stores.lists, stores.jobs, clock.monotonic),
     )

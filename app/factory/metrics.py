@@ -18,10 +18,13 @@ from app.metrics.state import (
     job_values,
     maintenance_values,
     node_values,
+    notification_values,
     outbox_values,
     queue_values,
     unplaced_values,
 )
+from app.notification.deliveries import LATELY
+from app.notification.delivery import UNDELIVERED
 
 if TYPE_CHECKING:
     from app.clock import Clock
@@ -48,6 +51,13 @@ def build_metrics(ground: Ground, unplaced: Unplaced, node_control: NodeControl)
         found = stores.totals.read()
         return values_of(found.counts if found else {})
 
+    def notifications() -> Values:
+        now, log = clock.now(), stores.notification_deliveries
+        waiting, oldest = log.waiting()
+        undelivered = log.count_since(now - LATELY, UNDELIVERED)
+        unreachable = len(stores.channel_states.unreachable())
+        return notification_values(waiting, oldest, undelivered=undelivered, unreachable=unreachable, now=now)
+
     return Metrics(
         access=MetricsAccess(token=settings.metrics_token, networks=settings.metrics_networks),
         measures=ground.measures,
@@ -60,6 +70,7 @@ def build_metrics(ground: Ground, unplaced: Unplaced, node_control: NodeControl)
             "nodes": lambda: node_values(stores.nodes.all(), clock.now()),
             "connections": lambda: connection_values(stores.health.all().values()),
             "outbox": lambda: outbox_values(_outboxes(settings, stores), clock.now()),
+            "notifications": notifications,
             "maintenance": lambda: maintenance_values(stores.maintenance.get),
         },
         clock=clock,

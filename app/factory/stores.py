@@ -41,6 +41,8 @@ from app.jobtemplates.preset_store import PresetStore
 from app.jobtemplates.store import TemplateStore
 from app.metrics.totals_store import TotalsStore
 from app.mongo import Document
+from app.notification.channel_store import ChannelStateStore, ChannelStore
+from app.notification.delivery_store import NotificationDeliveryStore
 from app.outbox.event_store import event_outbox
 from app.outbox.events import StoredEvent
 from app.outbox.store import OutboxStore
@@ -110,6 +112,9 @@ class Stores:
     inbound_deliveries: DeliveryStore
     inbound_seen: SeenStore
     totals: TotalsStore
+    channels: ChannelStore
+    channel_states: ChannelStateStore
+    notification_deliveries: NotificationDeliveryStore
 
     @property
     def start_limits(self) -> StartLimits:
@@ -172,4 +177,7 @@ class Stores:
             inbound_deliveries=DeliveryStore(database),
             inbound_seen=SeenStore(database),
             totals=TotalsStore(database),
+            channels=ChannelStore(database),
+            channel_states=ChannelStateStore(database),
+            notification_deliveries=NotificationDeliveryStore(database),
         )

@@ -20,6 +20,7 @@ from app.jobtemplates.presets import Presets
 from app.jobtemplates.service import Templates
 from app.jobtemplates.sharing import Sharing
 from app.keys import KeyRing
+from app.notification import channel_store
 from app.queue import shape as execution_shape
 from app.scheduling.calendar_service import Calendars
 from app.scheduling.node_control import NodeControl
@@ -86,5 +87,6 @@ def _sealed_fields(keys: KeyRing, vault: Vault) -> list[tuple[SealedFields, Seal
         *execution_shape.SEALED_FIELDS,
         *approval_store.SEALED_FIELDS,
         *address_store.SEALED_FIELDS,
+        *channel_store.SEALED_FIELDS,
     )
     return [*((fields, vault) for fields in secrets), *((fields, SecondFactorSeal(keys)) for fields in account_shape.SEALED_FIELDS)]

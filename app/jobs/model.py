@@ -122,7 +122,8 @@ class RunLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notifications:
-    """Addresses that get a mail when an execution has ended. Failure means failed, timeout or missed."""
+    """Who is notified when an execution has ended: mail addresses, and channels as `channel:NAME`. Failure means failed, timeout or
+    missed."""
 
     on_success: tuple[str, ...] = ()
     on_failure: tuple[str, ...] = ()

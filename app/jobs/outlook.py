@@ -16,6 +16,7 @@ from app.connections.service import Connections
 from app.errors import FieldError
 from app.events import get_logger
 from app.jobs.model import JobDefinition
+from app.jobs.recipients import split
 from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.entry import TemplateVersion
 from app.labels import union
@@ -49,7 +50,7 @@ class _Target:
 
 class Outlook:
     """Asks the health of connections and the name service, for no longer than LOOKUP_SECONDS, and `takes`: whether some node takes
-    executions that need some labels."""
+    executions that need some labels; and `channel_problem`: why messages cannot go to the channel of a name."""
 
     def __init__(
         self,
@@ -57,8 +58,10 @@ class Outlook:
         connections: Connections,
         settings: Settings,
         takes: Callable[[Iterable[str]], bool] = lambda needs: True,
+        channel_problem: Callable[[str], str | None] = lambda name: None,
     ) -> None:
         self._catalogue, self._connections, self._settings, self._takes = catalogue, connections, settings, takes
+        self._channel_problem = channel_problem
 
     def warnings(self, definition: JobDefinition) -> tuple[FieldError, ...]:
         """Returns what will make each run of a job fail, and what is unexpected about its schedule, at pointers into its definition."""
@@ -122,11 +125,12 @@ class Outlook:
 
     def _unmailed(self, definition: JobDefinition) -> Iterator[FieldError]:
         lists = {"on_success": definition.notifications.on_success, "on_failure": definition.notifications.on_failure}
-        told = [name for name, recipients in lists.items() if recipients]
-        words = self.mail_problem() if told else None
-        for name in told:
-            if words is not None:
-                yield FieldError(f"/notifications/{name}", words)
+        for name, recipients in lists.items():
+            addresses, channels = split(recipients)
+            problems = [self.mail_problem() if addresses else None, *map(self._channel_problem, channels)]
+            for words in problems:
+                if words is not None:
+                    yield FieldError(f"/notifications/{name}", words)
 
     def _unreached(self, targets: Iterable[_Target], hosts: Addresses) -> Iterator[FieldError]:
         for target in targets:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError
 from marshmallow import fields as ma
-from marshmallow.validate import Length, OneOf, Range
+from marshmallow.validate import Email, Length, OneOf, Range
 
 from app.errors import FieldError
 from app.jobs.model import DependsOn, Excess, MisfirePolicy, Overlap, RetryOn
+from app.jobs.recipients import as_recipient, channel_of
 from app.labels import LABEL_PATTERN, LONGEST_LABEL, MOST_NEEDS, is_label
 from app.triggers import FIELDS, TRIGGERS
 from app.validation import pointer
 from app.validation.fields import Instant, TrueFalse, Whole
-from app.validation.names import read_name
+from app.validation.names import NAME_OF_CONNECTION, normal, read_name
 from templates_lib.messages import say
 
 LONGEST_NAME = 120
@@ -154,13 +156,32 @@ class RunLimitSchema(_Strict):
     )
 
 
-def _addresses(title: str) -> Any:
-    return ma.List(ma.Email(metadata={"title": "Address"}), validate=Length(max=20), metadata={"title": title})
+class RecipientField(ma.String):
+    """A mail address, or a channel as `channel:NAME`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = str(super()._deserialize(value, attr, data, **kwargs))
+        name = channel_of(text)
+        if name is None:
+            try:
+                Email()(text)
+            except ValidationError:
+                raise ValidationError("must be an e-mail address, or channel: and the name of a channel") from None
+            return text
+        if not re.fullmatch(NAME_OF_CONNECTION, name):
+            raise ValidationError("must have the name of a channel after channel:")
+        return as_recipient(normal(name))
+
+
+def _recipients(title: str) -> Any:
+    words = "A mail address, or channel: and the name of a channel"
+    item = RecipientField(metadata={"title": "Recipient", "description": words, "examples": ["ops@example.com", "channel:ops"]})
+    return ma.List(item, validate=Length(max=20), metadata={"title": title})
 
 
 class NotificationsSchema(_Strict):
-    on_success = _addresses(say("E-mail after success"))
-    on_failure = _addresses(say("E-mail after failure"))
+    on_success = _recipients(say("After success"))
+    on_failure = _recipients(say("After failure"))
 
 
 class DependencySchema(_Strict):
@@ -209,7 +230,8 @@ class JobDefinitionSchema(_Strict):
     tags = ma.List(NameField(validate=Length(min=1, max=50)), validate=Length(max=MAX_TAGS))
     group = NameField(gives_rights=True, validate=Length(max=100))
     notifications = ma.Nested(
-        NotificationsSchema, metadata={"description": "Recipients of notifications by mail. Failure means failed, timed out or missed."}
+        NotificationsSchema,
+        metadata={"description": "Mail addresses, and channels as channel:NAME. Failure means failed, timed out or missed."},
     )
     pause_after_failures = Whole(
         validate=Range(min=0, max=1000),

@@ -63,6 +63,11 @@ class UsageStore:
         where = {"retired": False, "$or": [{f"parameters.{path}": connection} for path in paths]}
         return [row["name"] for row in self._jobs.find(where, {"name": 1})]
 
+    def names_notifying(self, recipient: str) -> list[str]:
+        """Returns the names of the jobs that notify a recipient after a success or a failure."""
+        where = {"retired": False, "$or": [{f"notifications.{name}": recipient} for name in ("on_success", "on_failure")]}
+        return [row["name"] for row in self._jobs.find(where, {"name": 1}).max_time_ms(QUERY_TIME_MS)]
+
     def counts_by_connection(self, paths: Collection[str]) -> dict[str, int]:
         """Returns how many jobs hold each text at one of the dotted `paths` of their parameters."""
         tops = [path for path in paths if not any(path.startswith(f"{other}.") for other in paths)]

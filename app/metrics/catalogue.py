@@ -181,6 +181,15 @@ METRICS = (
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_outbox_waiting", "Follow-ups that are owed and not given up", "carrier"),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_outbox_oldest_seconds", "For how long the first follow-up has been due", "carrier"),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_outbox_given_up", "Follow-ups that were given up and wait for a person", "carrier"),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_notifications_waiting", "Notifications that wait to be sent or to be tried again"),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_notifications_oldest_seconds", "For how long the first of these has waited"),
+    _metric(
+        Kind.GAUGE,
+        Source.DATABASE,
+        "jobwright_notifications_undelivered",
+        "Notifications of the last 24 hours that were refused or given up, or had no answer",
+    ),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_channels_unreachable", "Channels that cannot be reached"),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_maintenance", "Whether maintenance keeps runs from starting: 1, or 0"),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}

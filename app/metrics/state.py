@@ -100,6 +100,16 @@ def outbox_values(outboxes: Iterable[tuple[str, OutboxStore[object]]], now: date
     return {"jobwright_outbox_waiting": waiting, "jobwright_outbox_oldest_seconds": oldest, "jobwright_outbox_given_up": given_up}
 
 
+def notification_values(waiting: int, oldest: datetime | None, *, undelivered: int, unreachable: int, now: datetime) -> Values:
+    """The notifications that wait and those that did not arrive."""
+    return {
+        "jobwright_notifications_waiting": {(): float(waiting)},
+        "jobwright_notifications_oldest_seconds": {(): _age(oldest, now)},
+        "jobwright_notifications_undelivered": {(): float(undelivered)},
+        "jobwright_channels_unreachable": {(): float(unreachable)},
+    }
+
+
 def maintenance_values(get: Callable[[], object | None]) -> Values:
     """Whether maintenance is on."""
     return {"jobwright_maintenance": {(): float(get() is not None)}}

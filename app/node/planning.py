@@ -13,6 +13,7 @@ from app.integrations.nats.bus import Bus
 from app.integrations.services.service import RegisteredServices
 from app.node.carrying import Carrying
 from app.node.deferred import DeferredWatch
+from app.node.delivering import Delivering
 from app.node.duty import Duty, Engine
 from app.node.guard import guarded
 from app.node.listening import Arrivals, Probing
@@ -20,6 +21,7 @@ from app.node.loops import Loop
 from app.node.releasing import Releasing
 from app.node.stall_watch import StallWatch
 from app.node.sweeper import Sweeper
+from app.notification.sending import Sender
 from app.outbox.carrier import Carrier
 from app.outbox.event_store import Events
 from app.scheduling.dispatcher import Dispatcher
@@ -33,7 +35,8 @@ RETENTION_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanningParts:
-    """What planning is made of. `bus` is there where one is set. `owed` is sent when an end or an event owes something, and `requested`
+    """What planning is made of. `bus` is there where one is set. `owed` is sent when an end or an event owes something, `told` when
+    a notification is to be sent, and `requested`
     gives the ids of runs that other processes ask for, until it is told to stop. `count_ends` adds what has ended to the totals of
     metrics, and `hand_overs` completes the migrations of jobs that are under way. `releasing` announces runs to workers, where they run the
     jobs."""
@@ -53,6 +56,8 @@ class PlanningParts:
     requested: Callable[[Callable[[], bool]], Iterator[str]]
     count_ends: Callable[[], Any]
     hand_overs: Callable[[], Any]
+    sender: Sender
+    told: Signal
     releasing: Releasing | None = None
 
 
@@ -64,6 +69,7 @@ class Planning(Duty):
     def __init__(self, parts: PlanningParts, engine: Engine) -> None:
         self.parts, self._engine = parts, engine
         self._carrying = [Carrying(carrier, engine.ticks) for carrier in parts.carriers]
+        self._delivering = Delivering(parts.sender, engine.ticks, keep_days=engine.settings.keep_delivery_days)
         self._loops: list[Loop] = [Arrivals(parts.requested, engine.wake)]
         if engine.settings.probe_seconds:
             self._loops.append(Probing(parts.probes.tick))
@@ -76,11 +82,13 @@ class Planning(Duty):
         ticks = self._engine.ticks
         for carrying in self._carrying:
             self.parts.owed.connect(carrying.now)
+        self.parts.told.connect(self._delivering.now)
         ticks.every("dispatch", self._engine.settings.tick_seconds, self._dispatch)
         ticks.every("upkeep", UPKEEP_SECONDS, self._upkeep)
         ticks.every("retention", RETENTION_SECONDS, self._forget, first_after=RETENTION_SECONDS / 2)
         for carrying in self._carrying:
             carrying.start()
+        self._delivering.start()
 
     def loops(self) -> Sequence[Loop]:
         return self._loops
@@ -100,6 +108,7 @@ class Planning(Duty):
     def stop(self) -> None:
         for carrying in self._carrying:
             carrying.stop()
+        self._delivering.stop()
 
     def settle(self) -> None:
         guarded("settle", self.parts.dispatcher.close)
@@ -146,6 +155,7 @@ class Planning(Duty):
     def _forget(self) -> None:
         self.parts.retention.tick()
         self.parts.events.forget_settled()
+        self._delivering.forget()
 
     def _sweep(self) -> None:
         unrest = self._engine.unrest

@@ -1,14 +1,47 @@
-"""Tells people how executions ended."""
+"""Writes down whom the ends of executions are told, one delivery for each channel."""
 
 from __future__ import annotations
 
-from app.notification.base import TOLD, Notifier, recipients_of
+from collections.abc import Iterator
+from typing import Protocol
+
+from app.clock import Clock
+from app.jobs.model import Notifications
+from app.jobs.recipients import split
+from app.mongo import Document
+from app.notification.channel_store import ChannelStore
+from app.notification.delivery import MAIL, Delivery, DeliveryStatus, delivery_id
+from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.texts import InWords, about_end
 from app.queue.execution import Execution
+from app.queue.model import FAILURES, Status
 from app.queue.owing import End, EndHandler
+from app.signals import Signal
+from app.validation.names import normal
+from templates_lib.addresses import distinct_addresses
+
+# Ends of which somebody may be told. A cancelled or skipped run is nobody's alarm.
+ALARMS = FAILURES | {Status.MISSED}
+TOLD = ALARMS | {Status.SUCCESS}
+ENGLISH = "en"
+
+
+def recipients_of(notifications: Notifications, status: str) -> tuple[str, ...]:
+    """Whom a job's `notifications` name for an execution that ended as `status`."""
+    if status == Status.SUCCESS:
+        return notifications.on_success
+    return notifications.on_failure if status in ALARMS else ()
+
+
+class Notifier(Protocol):
+    """Has somebody notified of an end."""
+
+    def notify(self, execution: Execution) -> None:
+        """Writes down whom the end of an execution is told. The same call may come again."""
 
 
 class TellOutcome(EndHandler):
-    """Has the recipients told whom a job names. What was sent and could not be recorded is sent again, with the same message id."""
+    """Has the recipients told whom a job names. It only writes deliveries, which a sender sends."""
 
     name = "notify"
     statuses = TOLD
@@ -21,4 +54,59 @@ class TellOutcome(EndHandler):
         return bool(recipients_of(end.notifications, end.status))
 
     def carry_out(self, record: Execution) -> None:
-        self._notifier.send(record, recipients_of(record.notifications, record.status))
+        self._notifier.notify(record)
+
+
+class OutcomeNotifier:
+    """Writes one delivery for the mail addresses of a job, and one for each channel. `written` is sent when there is something to send."""
+
+    def __init__(
+        self,
+        *,
+        channels: ChannelStore,
+        deliveries: NotificationDeliveryStore,
+        clock: Clock,
+        written: Signal,
+        in_words: InWords,
+        public_url: str,
+    ) -> None:
+        self._channels, self._deliveries, self._clock, self._written = channels, deliveries, clock, written
+        self._in_words, self._public_url = in_words, public_url
+
+    def notify(self, execution: Execution) -> None:
+        self._deliveries.add(list(self._deliveries_of(execution)))
+        self._written.send()
+
+    def _deliveries_of(self, execution: Execution) -> Iterator[Delivery]:
+        addresses, names = split(recipients_of(execution.notifications, execution.status))
+        rows = {row["name"]: row for row in self._channels.by_names({normal(name) for name in names})}
+        if addresses:
+            yield self._delivery(execution, {"_id": MAIL, "name": MAIL, "type": "mail"}, tuple(distinct_addresses(addresses)))
+        for name in names:
+            # A channel that does not exist is refused when it is sent, so that people see it.
+            yield self._delivery(execution, rows.get(normal(name), {"_id": f"?{name}", "name": name, "type": ""}))
+
+    def _delivery(self, execution: Execution, channel: Document, recipients: tuple[str, ...] = ()) -> Delivery:
+        made_id, now = delivery_id(execution.id, channel["_id"], recipients, "end"), self._clock.now()
+        message = about_end(
+            execution,
+            key=made_id,
+            language=channel.get("language") or ENGLISH,
+            public_url=self._public_url,
+            in_words=self._in_words,
+            at=execution.completed_at or now,
+        )
+        return Delivery(
+            id=made_id,
+            channel_id=channel["_id"],
+            channel=channel["name"],
+            type=channel["type"],
+            recipients=recipients,
+            execution_id=execution.id,
+            job_id=execution.job_id,
+            job_name=execution.job_name,
+            message=message,
+            status=DeliveryStatus.WAITING,
+            created_at=now,
+            due_at=now,
+        )

@@ -18,6 +18,7 @@ from app.errors import FieldError
 from app.validation.pointer import pointer
 from templates_lib.messages import Said, say
 
+NAME_OF_CONNECTION = r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}"  # and of a channel
 LONGEST_READ = 2000  # characters: no field for a name or a line takes more
 ZWNJ, ZWJ, TEXT_STYLE, EMOJI_STYLE = "\u200c", "\u200d", "\ufe0e", "\ufe0f"
 _SIGN = r"\p{Extended_Pictographic}"

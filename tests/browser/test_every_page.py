@@ -48,6 +48,10 @@ ADMINS = {
     "/approvals",
     "/approvals?state=refused",
     "/connections",
+    "/channels",
+    "/deliveries",
+    "/deliveries?status=sent",
+    "/deliveries/:id",
     "/calendars",
     "/calendars/new",
     "/calendars/Weekends",
@@ -72,6 +76,9 @@ SUPER_ADMINS = ADMINS | {
     "/audit",
     "/maintenance",
     "/system",
+    "/channels/:id",
+    "/channels/new?type=mail",
+    "/channels/new?type=webhook",
     "/connections/:id",
     "/connections/new?kind=:any",
     "/connections/new?kind=nats",
@@ -93,6 +100,10 @@ def house(service: Service) -> Service:
         api.post("/api/admin/calendars", json=weekends).raise_for_status()
         settings = {"host": "mail.example.com", "port": 25, "security": "none", "sender": "jobs@example.com"}
         api.post("/api/admin/connections", json={"name": "mail", "kind": "smtp", "settings": settings}).raise_for_status()
+        recipients = {"connection": "mail", "recipients": ["ops@example.com"]}
+        channel = {"name": "ops", "type": "mail", "settings": recipients, "enabled": False}
+        made = api.post("/api/admin/channels", json=channel).raise_for_status().json()["channel"]["_id"]
+        api.post(f"/api/admin/channels/{made}/test").raise_for_status()
         definition = {"name": "Quick", "description": "A short one", "category": "Tests", "icon": "zap", "parameters": {}}
         api.post("/api/admin/job-templates", json={"type": "quick", "base": "test_scheduler", "definition": definition}).raise_for_status()
         api.post("/api/admin/job-templates/quick/publish", json={}).raise_for_status()

@@ -27,7 +27,6 @@ from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.jobs.broken import DisableBroken
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Job
-from app.notification.base import Notifier
 from app.notification.outcomes import TellOutcome
 from app.outbox.batches import Carried
 from app.outbox.carrier import Carrier
@@ -47,13 +46,13 @@ from tests.builders.queue import new_execution
 TELL = {"on_failure": ["ops@example.com"]}
 
 
-class Recording(Notifier):
+class Recording:
     """Keeps of which executions it has told."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def send(self, execution: Execution, recipients: Sequence[str]) -> None:
+    def notify(self, execution: Execution) -> None:
         self.told.append(execution.id)
 
 
@@ -168,7 +167,7 @@ class OfEnds(Subject):
 
 class Telling(OfEnds):
     handler_class = TellOutcome
-    repeats = True  # a mail, with the same message id
+    repeats = True  # a delivery, with the same id
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)

@@ -108,6 +108,7 @@ def test_a_healthy_house_is_said_to_be_one(healthy: Services, store: Store) -> N
         "Jobs",
         "Runs to come",
         "Mail",
+        "Notifications",
         "Executions",
         "Records",
     ]

@@ -15,6 +15,7 @@ from app.accounts.signin import Visitor
 from app.audit.model import SYSTEM, Actor
 from app.errors import ApprovalNeeded
 from app.jobtemplates.catalogue import Catalogue
+from app.notification.delivery import DeliveryFilter
 from app.services import Services
 from tests.conftest import app_of
 
@@ -24,6 +25,7 @@ PAGE = "/templates/<kind>"
 # The routes of other scheduler services.
 NAMED, SCHEDULES, SCHEDULE = "/api/jobs/<job_name>", "/api/v1/schedules", "/api/v1/schedules/<schedule_id>"
 TEMPLATE = f"{A}/job-templates/<template_type>"
+CHANNEL = f"{A}/channels/<channel_id>"
 JOB, RUN, CONNECTION, USER, TOKEN, ASK = (
     f"{A}/scheduler-jobs/<job_id>",
     f"{A}/job-executions/<execution_id>",
@@ -116,6 +118,16 @@ REST: dict[tuple[str, str], May | None] = {
     ("PUT", CONNECTION): May.MANAGE_CONNECTIONS,
     ("DELETE", CONNECTION): May.MANAGE_CONNECTIONS,
     ("POST", f"{CONNECTION}/test"): May.MANAGE_CONNECTIONS,
+    ("GET", f"{A}/channels"): May.SEE_CHANNELS,
+    ("GET", f"{A}/channels/types"): May.SEE_CHANNELS,
+    ("POST", f"{A}/channels"): May.MANAGE_CHANNELS,
+    ("GET", CHANNEL): May.MANAGE_CHANNELS,
+    ("PUT", CHANNEL): May.MANAGE_CHANNELS,
+    ("DELETE", CHANNEL): May.MANAGE_CHANNELS,
+    ("POST", f"{CHANNEL}/test"): May.MANAGE_CHANNELS,
+    ("GET", f"{A}/deliveries"): May.SEE_EXECUTIONS,
+    ("GET", f"{A}/deliveries/<delivery_id>"): May.SEE_EXECUTIONS,
+    ("POST", f"{A}/deliveries/<delivery_id>/replay"): May.RUN_JOBS,
     ("GET", f"{A}/approvals"): May.SEE_APPROVALS,
     ("GET", ASK): May.SEE_APPROVALS,
     ("POST", f"{ASK}/approve"): May.DECIDE_APPROVALS,
@@ -343,6 +355,16 @@ WEB: dict[tuple[str, str], May | None] = {
     ("POST", "/connections/<connection_id>"): May.MANAGE_CONNECTIONS,
     ("POST", "/connections/<connection_id>/delete"): May.MANAGE_CONNECTIONS,
     ("POST", "/connections/<connection_id>/test"): May.MANAGE_CONNECTIONS,
+    ("GET", "/channels"): May.SEE_CHANNELS,
+    ("GET", "/channels/new"): May.MANAGE_CHANNELS,
+    ("POST", "/channels/new"): May.MANAGE_CHANNELS,
+    ("GET", "/channels/<channel_id>"): May.MANAGE_CHANNELS,
+    ("POST", "/channels/<channel_id>"): May.MANAGE_CHANNELS,
+    ("POST", "/channels/<channel_id>/delete"): May.MANAGE_CHANNELS,
+    ("POST", "/channels/<channel_id>/test"): May.MANAGE_CHANNELS,
+    ("GET", "/deliveries"): May.SEE_EXECUTIONS,
+    ("GET", "/deliveries/<delivery_id>"): May.SEE_EXECUTIONS,
+    ("POST", "/deliveries/<delivery_id>/replay"): May.RUN_JOBS,
     ("GET", "/approvals"): May.SEE_APPROVALS,
     ("GET", "/approvals/<approval_id>"): May.SEE_APPROVALS,
     ("GET", "/approvals/<approval_id>/preview"): May.SEE_APPROVALS,
@@ -394,6 +416,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", f"{A}/calendars/<name>"): CALENDAR,
     ("PUT", f"{A}/maintenance"): {"reason": "x"},
     ("POST", f"{A}/connections"): {"name": "new", "kind": "file_store", "settings": {"path": "/nowhere"}},
+    ("POST", f"{A}/channels"): {"name": "new", "type": "webhook", "settings": {"url": "http://127.0.0.1:1/hook"}},
+    ("PUT", CHANNEL): {"name": "ops", "settings": {"url": "http://127.0.0.1:1/hook"}},
     ("PUT", CONNECTION): {"name": "c", "settings": {"path": "/nowhere"}},
     ("POST", f"{A}/job-templates"): {"type": "newer", "base": "noop"},
     ("PUT", f"{TEMPLATE}/standing"): {},
@@ -437,6 +461,9 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
     job = services.jobs.create(boss, {"name": "theirs", "template_type": "noop", "schedule": schedule, "overlap": "allow"})[0]
     run = services.runs.run_now(boss, job.id)
     connection = services.connections.create(boss, name="c", kind="file_store", settings={"path": "/nowhere"})
+    channel = services.channels.create(boss, name="ops", type="webhook", settings={"url": "http://127.0.0.1:1/hook"})
+    services.channels.test(boss, channel["_id"])
+    (delivery,), _ = services.deliveries.page(boss, DeliveryFilter(), limit=1)
     services.calendars.create(boss, "cal", CALENDAR)
     other, _ = services.accounts.add(SYSTEM, {"email": "other@example.com", "role": "admin"})
     _, token = services.tokens.request(replace(boss, scopes=None), other.id, {"name": "t", "scopes": ["read"]})
@@ -453,6 +480,8 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
         "folder": "reference",
         "execution_id": run.id,
         "connection_id": connection["_id"],
+        "channel_id": channel["_id"],
+        "delivery_id": delivery.id,
         "node_id": "node",
         "user_id": other.id,
         "token_id": token["_id"],
@@ -548,7 +577,7 @@ def test_pages(method: str, rule: str, services: Services, cast: dict[str, Actor
     app = app_of(services, csrf=False)  # test_attacks has what goes without a token
     may, path = WEB[(method, rule)], address(rule, targets)
     path += dict.fromkeys(("/jobs/new", "/jobs/new/draft"), "?template=noop").get(rule, "")
-    path += {"/connections/new": "?kind=smtp"}.get(rule, "")
+    path += {"/connections/new": "?kind=smtp", "/channels/new": "?type=webhook"}.get(rule, "")
     data = {"/jobs/bulk": {"action": "disable", "job": "none"}}.get(rule, {})
 
     def status(client: FlaskClient) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from app.instants import in_zone
 from app.queue.items import COUNTS
 from web.filters.advice import advice
+from web.filters.deliveries import delivery_state
 from web.filters.outcomes import result_facts, result_samples
 from web.filters.parameters import pointer_words, spread, titled_changes, titled_parameters
 from web.filters.results import hour_words, item_words, log_items, strip
@@ -78,6 +79,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
 
 GLOBALS: dict[str, Any] = {
     "state": state,
+    "delivery_state": delivery_state,
     "icon": icon,
     "damage": damage,
     "STATES": STATES,

@@ -15,6 +15,7 @@ from app import instants
 from app.accounts.permissions import May, lacks
 from app.errors import FieldError, ValidationFailed
 from app.jobs.filters import NEVER, JobFilter
+from app.jobs.recipients import as_recipient
 from app.queue.model import Status
 from app.validation.dynamic import Known, Resolved, resolve
 from app.validation.storable import unstorable
@@ -103,6 +104,8 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
             return sorted(zone_names())
         case "templates":
             return [(entry.type, entry.name) for entry in services().catalogue]
+        case "recipients":
+            return [as_recipient(name) for name in services().channels.names()]
         case "jobs":
             return services().directory.names(actor(), limit=MOST_OFFERED)
         case "programs":

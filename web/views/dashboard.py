@@ -55,6 +55,7 @@ def show() -> str:
         waiting=services().approvals.waiting(actor()),
         broken=services().directory.broken(in_use) if actor().groups is None else {},
         given_up=services().given_up.items(actor()),
+        undelivered=services().deliveries.undelivered_lately() if actor().groups is None else 0,
         most_named=MOST_NAMED,
         live=services().history.live_counts(),
         used=[(services().catalogue.find(kind), kind, count) for kind, count in used],

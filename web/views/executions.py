@@ -152,6 +152,7 @@ def show(execution_id: str) -> str:
         unplaced=_unplaced(execution),
         failing=failing,
         causes=history.causes(actor(), execution),
+        deliveries=services().deliveries.of_execution(actor(), execution_id),
         effects=history.effects(actor(), execution_id),
         neighbours=history.neighbours(actor(), execution),
         has_success=history.success_before(actor(), execution) is not None,

@@ -86,6 +86,8 @@ TOPICS = (
     ("/service-accounts", "reference/permissions"),
     ("/audit", "how-to/secure"),
     ("/connections", "how-to/secure"),
+    ("/channels", "how-to/notify"),
+    ("/deliveries", "how-to/notify"),
     ("/account", "how-to/secure"),
     ("/maintenance", "how-to/operate"),
     ("/sample-data", "tutorial/first-job"),

@@ -42,7 +42,9 @@ _HELP: Mapping[str, Said] = {
     "max_catch_up": say("Only if every missed time is run."),
     "max_instances": say("More than 1 is possible only with “Run both at the same time”."),
     "depends_on": say("The job also runs each time all of these jobs have finished with the chosen outcome."),
-    "notifications": say("Separate addresses with commas. A failure is a failed, timed-out or missed run."),
+    "notifications": say(
+        "Mail addresses, and channels as channel: and their name, separated by commas. A failure is a failed, timed-out or missed run."
+    ),
 }
 _INNER_HELP: Mapping[tuple[str, str], Said] = {
     ("concurrency", "group"): say("Jobs of the same group run one after the other."),
@@ -54,10 +56,11 @@ _ITEMS: Mapping[str, Said] = {
     "tags": say("Tag"),
     "needs": say("Node label"),
     "retry_on": say("Ending"),
-    "on_success": say("Address"),
-    "on_failure": say("Address"),
+    "on_success": say("Recipient"),
+    "on_failure": say("Recipient"),
 }
 _LABELS = say("Description, tags and group")  # the part of the form that is folded while it is empty
+_RECIPIENTS = {"from": "recipients", "free": True}
 _LOOKS: Mapping[str, Mapping[str, Any]] = {
     "description": {"x-widget": "textarea", "x-rows": 3, "x-section": _LABELS},
     "tags": {"x-widget": "tokens", "x-options": {"from": "tags", "free": True}, "x-section": _LABELS, "x-width": "half"},
@@ -77,8 +80,8 @@ _LOOKS: Mapping[str, Mapping[str, Any]] = {
     "runs": {"x-width": "third"},
     "seconds": {"x-widget": "duration", "x-width": "third"},
     "excess": {"x-width": "third"},
-    "on_success": {"x-widget": "tokens", "x-placeholder": "anna@example.com, ops@example.com", "x-width": "half"},
-    "on_failure": {"x-widget": "tokens", "x-placeholder": "anna@example.com, ops@example.com", "x-width": "half"},
+    "on_success": {"x-widget": "tokens", "x-options": _RECIPIENTS, "x-placeholder": "anna@example.com, channel:ops", "x-width": "half"},
+    "on_failure": {"x-widget": "tokens", "x-options": _RECIPIENTS, "x-placeholder": "anna@example.com, channel:ops", "x-width": "half"},
     "job": {"x-options": {"from": "jobs", "free": True}, "x-width": "half"},
     "when": {"x-width": "half"},
 }
@@ -100,8 +103,8 @@ def after_form() -> Form:
 
 
 def notifications_form() -> Form:
-    """Returns the form of the addresses that get a mail."""
-    return form_of(_part(NOTIFY_FIELDS)["properties"]["notifications"])
+    """Returns the form of who is notified."""
+    return form_of(_part(NOTIFY_FIELDS)["properties"]["notifications"], options=live_options)
 
 
 def policies_form(*, locked: bool = False) -> Form:

@@ -25,7 +25,7 @@ from web.current import actor, services, viewer_zone
 from web.filters.job_words import titles_on_the_way
 from web.forms import ABSENT
 from web.forms.page.messages import SummaryLine
-from web.language import language, translated
+from web.language import translated
 from web.schedule_parts import PARTS as SCHEDULE_PARTS
 from web.views.beginnings import Beginning, beginning, only_connections, presets_of, recent_jobs
 from web.views.common import CHECK, Editor, Pairs, parameters_form
@@ -48,8 +48,6 @@ _PLACE = {DETAILS: "", PARAMETERS: "/parameters", AFTER: "", NOTIFY: "/notificat
 _FIELDS = {DETAILS: DETAIL_FIELDS, PARAMETERS: ("parameters",), AFTER: AFTER_FIELDS, NOTIFY: NOTIFY_FIELDS, POLICIES: POLICY_FIELDS}
 BEGIN = "begin"  # begins the action of a button that fills in the parameters of another job or a preset; what to copy follows
 BEGUN = "begun"  # the field with what the parameters were filled in from last
-# The place of the help topic how-to/operate that says how to set up mail, by language.
-MAIL_HELP = {"en": "mail-about-outcomes", "de": "e-mail-nach-einem-lauf"}
 _SCHEDULE_PRESETS = tuple(part.preset for part in SCHEDULE_PARTS.values() if part.preset)
 USE_PRESET = "preset"  # begins the action of a button that fills in the policies of a preset; its name follows
 
@@ -244,7 +242,6 @@ class JobForm:
             "notifications": drawn[NOTIFY].controls,
             "mail_problem": services().outlook.mail_problem(),
             "mail_is_named": bool(services().settings.notify_connection),
-            "mail_help": MAIL_HELP[language()],
             "policies": drawn[POLICIES].controls,
             "locked": services().parameters.shown(self.job) if self.job is not None and self.locked else None,
             "policy_presets": self._presets(),

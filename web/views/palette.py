@@ -35,6 +35,8 @@ PAGES = (
     (say("Templates"), "/templates", "layers", May.SEE_TEMPLATES),
     (say("Approvals"), "/approvals", "user-check", May.SEE_APPROVALS),
     (say("Connections"), "/connections", "plug", May.NAME_CONNECTIONS),
+    (say("Channels"), "/channels", "bell", May.SEE_CHANNELS),
+    (say("Notifications"), "/deliveries", "send", May.SEE_EXECUTIONS),
     (say("Blackout calendars"), "/calendars", "calendar", May.SEE_CALENDARS),
     (say("Users"), "/users", "users", May.MANAGE_ACCOUNTS),
     (say("Services"), "/services", "webhook", May.SEE_SERVICES),

@@ -125,7 +125,7 @@ class DueTimesOut(AnswerSchema):
 
 
 class OwedOut(AnswerSchema):
-    what = ma.String(required=True, metadata={"description": "notify (a mail), followers, self_pause or regroup"})
+    what = ma.String(required=True, metadata={"description": "notify (to write notifications), followers, self_pause or regroup"})
     at = ma.String(allow_none=True, metadata={**INSTANT, "description": "The next try; null after it was given up"})
     tries = ma.Integer(required=True)
     error = ma.String(allow_none=True, metadata={"description": "The error of the last try"})
@@ -177,7 +177,7 @@ class ExecutionOut(RecordOut):
     correlation_id = ma.String(
         metadata={"description": "In log lines, calls and events: the X-Request-Id of the request that caused the execution, or its own id"}
     )
-    notifications = AsIs(MailsOut, metadata={"description": "Who gets a mail when it ends"})
+    notifications = AsIs(MailsOut, metadata={"description": "Who is notified when it ends"})
     owed = ma.List(AsIs(OwedOut), metadata={"description": "Follow-ups of its end that are not done yet; missing if there are none"})
     due_times = AsIs(DueTimesOut, metadata={"description": "The due times that one `missed` or `skipped` record stands for"})
     resolved = ma.List(AsIs(ResolvedOut), metadata={"description": "The values that dynamic parameters had in this run"})

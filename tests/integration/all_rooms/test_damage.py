@@ -27,6 +27,7 @@ from app.integrations.inbound.delivery_store import DeliveryStore
 from app.integrations.inbound.model import Delivery, Outcome
 from app.jobs.filters import JobFilter
 from app.jobs.shadow_store import ShadowStore
+from app.notification.channel_store import ChannelStateStore
 from app.queue.model import Attempt, Reason, Status, Trigger
 from app.sandbox.protocol import StopReason
 from app.scheduling.node_store import Heartbeat, NodeStore
@@ -155,6 +156,9 @@ class House:
             errors=tuple(refused),
         )
         DeliveryStore(self.db).add(delivery)
+        channel = services.channels.create(actor, name="ops", type="webhook", settings={"url": "http://127.0.0.1:1/hook"})
+        services.channels.test(actor, channel["_id"])
+        ChannelStateStore(self.db).note_unreachable(channel["_id"], at=now, scout_at=now)
         sample = {"state": "ready", "by": actor.email, "at": now, "database": "shop", "failing_hour": 3}
         self.db["samples"].insert_one({"_id": "sample", **sample, "connections": [], "jobs": [self.job.id]})
         services.imports.create(
@@ -308,7 +312,9 @@ class House:
             "approvals",
             "audit-events",
             "calendars",
+            "channels",
             "connections",
+            "deliveries",
             "job-executions",
             "job-templates",
             "maintenance",
@@ -356,7 +362,9 @@ class House:
             "/calendar?view=day",
             "/calendars",
             "/calendars/holidays",
+            "/channels",
             "/connections",
+            "/deliveries",
             "/executions",
             "/executions?status=failed",
             f"/executions/{run}",
@@ -425,6 +433,8 @@ class House:
                 REST + "/job-executions/{}/logs",
             ],
             "connections": ["/connections/{}", REST + "/connections/{}"],
+            "channels": ["/channels/{}", REST + "/channels/{}"],
+            "deliveries": ["/deliveries/{}", REST + "/deliveries/{}"],
             "inbound_addresses": [f"/jobs/{job}/inbound/{{}}", f"{REST}/scheduler-jobs/{job}/inbound/{{}}"],
             "calendars": ["/calendars/{}", REST + "/calendars/{}"],
             "users": ["/users/{}", REST + "/users/{}", REST + "/users/{}/tokens"],
@@ -464,6 +474,7 @@ class House:
             "sweep at once": planning.parts.sweeper.tick,
             **{f"outbox {carrier.name}": carrier.tick for carrier in planning.parts.carriers},
             **dict(planning.upkeep_steps()),
+            "notifications": planning.parts.sender.send_due,
             "retention": planning.parts.retention.tick,
             "probes": planning.parts.probes.tick,
             "maintenance reason": planning.parts.maintenance.reason,
@@ -510,6 +521,9 @@ COLLECTIONS = [
     "samples",
     "imports",
     "metric_totals",
+    "channels",
+    "channel_states",
+    "deliveries",
 ]
 # Whose absence of a field is no damage: it always may be missing.
 SILENT = {"job_drafts", "run_limits"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,9 +30,9 @@ from app.jobs.model import Job
 from app.jobs.shadow_store import ShadowStore
 from app.node import recorder as recording
 from app.node.recorder import Recorder
-from app.notification.base import Notifier
-from app.notification.mail import MailNotifier
+from app.notification.channels.mail.channel import compose
 from app.notification.outcomes import TellOutcome
+from app.notification.texts import about_end, in_english
 from app.outbox.carrier import Carrier
 from app.queue.execution import Execution
 from app.queue.model import Attempt, AttemptError, Outcome, Status, Trigger
@@ -308,13 +308,13 @@ def test_odd_reports_of_a_template_are_kept_and_others_go_on(
 # -- the ticks of a node ----------------------------------------------------------------------------------------------
 
 
-class Refusing(Notifier):
+class Refusing:
     """Tells everybody but the watchers of one job, where it says something that no store can hold."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def send(self, execution: Execution, recipients: Sequence[str]) -> None:
+    def notify(self, execution: Execution) -> None:
         if execution.job_name == "poison":
             raise ValueError("half \ud800 of a pair, and NUL \0" * 100)
         self.told.append(execution.job_name)
@@ -338,11 +338,10 @@ def test_a_notification_whose_error_no_store_can_hold_is_given_up_in_the_end(hou
 
 @pytest.mark.parametrize("name", ["a\nBcc: x@example.com", "a\r\n\r\nbody", "half \ud800", "NUL \0", "\u2028", "😀" * 200, ""])
 def test_a_mail_can_be_made_of_any_name_and_text(house: House, name: str) -> None:
-    notifier = MailNotifier(house.services.connections, house.clock, connection="Mail", public_url="")
     error = AttemptError(type=name, message=name)
     execution = new_execution(house.job, now=house.clock.now(), status=Status.FAILED, job_name=name, result={"message": name}, error=error)
-    message = notifier._compose(execution, ["a@example.com"], {"sender": "j@example.com"})
-    assert b"\nBcc:" not in message.as_bytes().partition(b"\n\n")[0]
+    told = about_end(execution, key="k", language="en", public_url="", in_words=in_english, at=house.clock.now())
+    assert b"\nBcc:" not in compose(told, ["a@example.com"], {"sender": "j@example.com"}).as_bytes().partition(b"\n\n")[0]
     assert "\n" not in one_line(name)
 
 

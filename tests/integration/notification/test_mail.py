@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -10,14 +11,17 @@ import pytest
 
 from app.audit.model import Actor
 from app.clock import ManualClock
-from app.errors import NotFound
-from app.factory import Store
+from app.config import Settings
+from app.errors import Conflict, NotFound
+from app.factory import Store, build_services
+from app.factory.handlers import carriers
+from app.factory.notifications import build_sender
+from app.factory.stores import Stores
 from app.jobs.model import RetryOn
-from app.notification.mail import MailNotifier
-from app.notification.outcomes import TellOutcome
-from app.outbox.carrier import Carrier
+from app.notification.delivery import Delivery, DeliveryStatus
 from app.outbox.model import Owed
 from app.queue.model import AttemptError, Outcome, Status, Trigger
+from app.queue.owing import Owing
 from app.queue.store import execution_outbox
 from app.services import Services
 from tests.builders.mail import Inbox, mail_server
@@ -29,12 +33,14 @@ TOLD = {"on_success": ["happy@example.com"], "on_failure": ["ops@example.com", "
 
 
 class House:
-    def __init__(self, store: Store, services: Services, actor: Actor, clock: ManualClock) -> None:
-        self.executions, self.services, self.clock = Queue(store.database), services, clock
+    def __init__(self, store: Store, services: Services, settings: Settings, actor: Actor, clock: ManualClock) -> None:
+        self.executions, self.clock, self.stores = Queue(store.database), clock, Stores.over(store.database, Owing())
+        settings = replace(settings, notify_connection="Mail", public_url="https://jobs.example.com/")
+        self.services = build_services(settings, store, clock=clock, catalogue=services.catalogue)
         self.job = services.jobs.create(actor, {"name": "Night", "template_type": "noop", "notifications": TOLD, "overlap": "allow"})[0]
-        notifier = MailNotifier(services.connections, clock, connection="Mail", public_url="https://jobs.example.com/")
         self.outbox = execution_outbox(store.database)
-        self.deliveries = Carrier(self.outbox, TellOutcome(notifier), clock)
+        self.carrier = next(item for item in carriers(settings, self.stores, self.services, None) if item.name == "notify")
+        self.sender = build_sender(self.stores, self.services)
 
     def end(self, outcome: Outcome, delay: float | None = None) -> str:
         document = new_execution(self.job, now=self.clock.now(), triggered_by=Trigger.SCHEDULE, scheduled_for=self.clock.now())
@@ -44,16 +50,25 @@ class House:
         self.clock.advance(1)
         return document.id
 
+    def tell(self) -> int:
+        """Writes what ends owe, and sends what is due; returns the number of tries."""
+        self.carrier.tick()
+        return self.sender.send_due()
+
     def owed(self, execution_id: str) -> Owed | None:
-        """The mail that an execution owes; None where it owes none, or none any more."""
+        """What an execution owes; None where it owes nothing, or nothing any more."""
         execution = self.executions.queue.get(execution_id)
         assert execution is not None
         return next((item for item in execution.owed if item.what == "notify"), None)
 
+    def delivery(self, execution_id: str) -> Delivery:
+        (delivery,) = self.stores.notification_deliveries.of_execution(execution_id)
+        return delivery
+
 
 @pytest.fixture
-def house(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> House:
-    return House(store, services, super_admin, clock)
+def house(store: Store, services: Services, settings: Settings, super_admin: Actor, clock: ManualClock) -> House:
+    return House(store, services, settings, super_admin, clock)
 
 
 def failed(status: Status = Status.FAILED) -> Outcome:
@@ -69,16 +84,22 @@ def test_each_end_tells_whom_the_job_names(house: House, super_admin: Actor, tmp
         house.end(failed(Status.TIMEOUT))
         house.end(Outcome(status=Status.CANCELLED))
         assert house.owed(house.end(failed(), delay=60.0)) is None, "a retry follows: nothing has ended"
-        assert house.deliveries.tick() == 3
-        assert house.deliveries.tick() == 0
+        assert house.tell() == 3
+        assert house.tell() == 0
     told = {tuple(recipients): message_from_bytes(content, policy=policy.default) for recipients, content in inbox.mails[:2]}
     assert set(told) == {("happy@example.com",), ("ops@example.com", "ada@example.com")}
     message = told["ops@example.com", "ada@example.com"]
-    assert (message["Subject"], message["Message-ID"]) == ("Night failed", f"<{bad}.outcome@jobwright>")
-    content = message.get_content()
+    assert (message["Subject"], message["Message-ID"]) == ("Night failed", f"<{house.delivery(bad).id}@jobwright>")
+    assert message["References"] == message["In-Reply-To"] == f"<{bad}.thread@jobwright>"
+    assert message["List-Id"] == "Jobwright <notifications.jobwright>"
+    body, html = message.get_body(("plain",)), message.get_body(("html",))
+    assert body is not None
+    assert html is not None
+    content = body.get_content()
     assert "Boom: it broke" in content
+    assert "Boom: it broke" in html.get_content()
     assert f"https://jobs.example.com/executions/{bad}" in content
-    assert "Deleted 5 documents" in told["happy@example.com",].get_content()
+    assert "Deleted 5 documents" in told["happy@example.com",].get_body(("plain",)).get_content()
     assert (house.owed(good), house.owed(bad)) == (None, None)
 
 
@@ -89,61 +110,63 @@ def test_missed_due_times_are_failures(house: House, clock: ManualClock) -> None
     assert (house.owed(missed.id), house.owed(skipped.id)) == (Owed(what="notify", at=clock.now()), None)
 
 
-def test_a_mail_that_cannot_be_sent_is_tried_again_and_then_given_up(house: House, super_admin: Actor, tmp_path: Path) -> None:
-    run = house.end(failed())
-    for tries, wait in enumerate((60, 120, 240, 480), 1):
-        assert house.deliveries.tick() == 0
-        assert house.deliveries.tick() == 0, "not before its time"
-        owed = house.owed(run)
-        assert owed is not None
-        assert (owed.tries, owed.given_up) == (tries, False)
-        house.clock.advance(wait - 1)
-        house.deliveries.tick()
-        assert house.owed(run) == owed, "each wait is twice as long as the one before"
-        house.clock.advance(2)
-    assert house.deliveries.tick() == 0
-    owed = house.owed(run)
-    assert owed is not None
-    assert (owed.tries, owed.given_up, owed.at) == (TellOutcome.most_tries, True, None)
-    assert "no SMTP connection 'Mail'" in (owed.error or "")
-    assert "keine SMTP-Verbindung „Mail“" in translated(owed.error or "", "de"), "a page can show it in any language"
-    house.clock.advance(86_400)
-    assert (house.deliveries.tick(), house.owed(run)) == (0, owed), "nobody tries any more"
-    inbox = Inbox()
-    with mail_server(inbox, tmp_path) as grant:
-        house.services.connections.create(super_admin, name="Mail", kind="smtp", settings=grant.settings)
-        (item,) = house.services.given_up.items(super_admin)
-        assert (item.what, item.execution_id, item.job_name) == ("notify", run, "Night")
-        house.services.given_up.ask_again(super_admin, run, "notify")
-        assert house.deliveries.tick() == 1
-    assert (house.owed(run), len(inbox.mails)) == (None, 1)
-    assert house.services.given_up.items(super_admin) == []
-    with pytest.raises(NotFound):
-        house.services.given_up.ask_again(super_admin, run, "notify")
-
-
-def test_a_mail_server_that_is_away_is_named_with_what_to_check(house: House, super_admin: Actor) -> None:
+def test_a_mail_server_that_is_away_is_tried_again_and_then_given_up(house: House, super_admin: Actor) -> None:
     settings = {"host": "127.0.0.1", "port": 1, "security": "none", "sender": "jobs@example.com"}
     house.services.connections.create(super_admin, name="Mail", kind="smtp", settings=settings)
     run = house.end(failed())
-    assert house.deliveries.tick() == 0
-    owed = house.owed(run)
-    assert owed is not None
-    assert owed.error == "Nothing listens at 127.0.0.1:1 (connection refused). Check the host and port."
-    assert translated(owed.error, "de").startswith("Unter 127.0.0.1:1 lauscht kein Dienst")
+    for tries, wait in enumerate((30, 120, 600, 3_600), 1):
+        assert house.tell() == 1
+        delivery = house.delivery(run)
+        assert (delivery.status, delivery.failures) == (DeliveryStatus.WAITING, tries)
+        assert wait <= (delivery.due_at - house.clock.now()).total_seconds() <= wait * 1.1
+        house.clock.advance((delivery.due_at - house.clock.now()).total_seconds())
+        house.stores.channel_states.note_reached("mail")  # no look in between, which has a test of its own
+    reason = house.delivery(run).reason
+    assert reason == "Nothing listens at 127.0.0.1:1 (connection refused). Check the host and port."
+    assert translated(reason, "de").startswith("Unter 127.0.0.1:1 lauscht kein Dienst")
+    house.clock.advance(86_400)
+    assert house.tell() == 1
+    assert house.delivery(run).status is DeliveryStatus.GIVEN_UP
+    house.clock.advance(86_400)
+    assert house.tell() == 0, "nobody tries any more"
 
 
-def test_recipients_whom_the_server_refuses_are_named(house: House, super_admin: Actor, tmp_path: Path) -> None:
-    told = {"notifications": {"on_failure": ["gone@example.com", "gone-too@example.com"]}}
+def test_a_mail_without_a_connection_is_refused_and_can_be_sent_again(house: House, super_admin: Actor, tmp_path: Path) -> None:
+    run = house.end(failed())
+    assert house.tell() == 1
+    delivery = house.delivery(run)
+    assert (delivery.status, house.owed(run)) == (DeliveryStatus.REFUSED, None)
+    assert "no SMTP connection 'Mail'" in delivery.reason
+    assert "keine SMTP-Verbindung „Mail“" in translated(delivery.reason, "de"), "a page can show it in any language"
+    inbox = Inbox()
+    with mail_server(inbox, tmp_path) as grant:
+        house.services.connections.create(super_admin, name="Mail", kind="smtp", settings=grant.settings)
+        again = house.services.deliveries.replay(super_admin, delivery.id)
+        assert again.key == f"{delivery.id}-1", "a program may have seen the first one"
+        with pytest.raises(Conflict):
+            house.services.deliveries.replay(super_admin, delivery.id)
+        assert house.tell() == 1
+    assert (house.delivery(run).status, len(inbox.mails)) == (DeliveryStatus.SENT, 1)
+    with pytest.raises(NotFound):
+        house.services.deliveries.replay(super_admin, "nothing")
+
+
+@pytest.mark.parametrize(("name", "status"), [("gone", DeliveryStatus.REFUSED), ("busy", DeliveryStatus.WAITING)])
+def test_recipients_whom_the_server_refuses_are_named(
+    house: House, super_admin: Actor, tmp_path: Path, name: str, status: DeliveryStatus
+) -> None:
+    told = {"notifications": {"on_failure": [f"{name}@example.com", f"{name}-too@example.com"]}}
     house.job = house.services.jobs.update(super_admin, house.job.id, told)
     with mail_server(Inbox(), tmp_path) as grant:
         house.services.connections.create(super_admin, name="Mail", kind="smtp", settings=grant.settings)
         run = house.end(failed())
-        assert house.deliveries.tick() == 0
-    owed = house.owed(run)
-    assert owed is not None
-    assert owed.error == "The mail server refused every recipient: gone@example.com, gone-too@example.com"
-    assert "hat alle Empfänger abgelehnt" in translated(owed.error, "de")
+        assert house.tell() == 1
+    delivery = house.delivery(run)
+    assert (delivery.reason, delivery.status) == (
+        f"The mail server refused every recipient: {name}@example.com, {name}-too@example.com",
+        status,
+    )
+    assert "hat alle Empfänger abgelehnt" in translated(delivery.reason, "de")
 
 
 def test_a_node_that_dies_while_sending_is_followed_by_another(house: House) -> None:

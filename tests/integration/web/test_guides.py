@@ -24,7 +24,6 @@ from tests.posting import text
 from tests.support import KEY
 from web.setup import STATIC
 from web.views.help import DOCS, TOPICS, topic_of, topics, topics_in
-from web.views.job_form import MAIL_HELP
 
 MOST_BYTES = 60_000  # of our own styles and scripts together, compressed
 
@@ -68,8 +67,9 @@ def test_titles_are_in_the_viewers_language() -> None:
 
 @pytest.mark.parametrize("spoken", ["en", "de"])
 def test_the_form_of_a_job_leads_to_the_help_on_mail(browser_client: FlaskClient, spoken: str) -> None:
-    page = text(browser_client.get("/help/how-to/operate", headers={"Accept-Language": spoken}))
-    assert f'id="{MAIL_HELP[spoken]}"' in page
+    speaks = {"Accept-Language": spoken}
+    assert 'href="/help/how-to/notify"' in text(browser_client.get("/jobs/new?template=noop", headers=speaks))
+    assert "JOBWRIGHT_NOTIFY_CONNECTION" in text(browser_client.get("/help/how-to/notify", headers=speaks))
 
 
 def found(client: FlaskClient, query: str) -> list[tuple[str, str]]:

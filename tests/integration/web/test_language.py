@@ -20,6 +20,7 @@ from app.execution.log_store import LogStore, chunk_id
 from app.factory import Store
 from app.jobs.filters import JobFilter
 from app.jobtemplates.catalogue import Catalogue
+from app.notification.delivery import DeliveryFilter
 from app.queue.model import AttemptError, Outcome, Status
 from app.services import Services
 from app.triggers import Trigger
@@ -147,7 +148,7 @@ class Blots(NullTranslations):
 # What is no sentence: code, times, what people, programs and the world wrote, and their own names for themselves.
 WRITTEN = (
     "code, pre, kbd, time, script, style, textarea, option[lang], .exact, .clock, .brand, .who, .prose, .help-topics, datalist, .log, "
-    "#zones, #country, .on-this-page li, .help-hits, .error-text, .value, .parameters dd, .diff dt, .bench-form, #sample, #locale, .icons label"
+    ".message-title, #zones, #country, .on-this-page li, .help-hits, .error-text, .value, .parameters dd, .diff dt, .bench-form, #sample, #locale, .icons label"
 )
 SHOWN = ("title", "placeholder", "aria-label", "alt", "data-label", "data-light", "data-picked")
 SAME_EVERYWHERE = re.compile(
@@ -220,6 +221,9 @@ def filled(services: Services, super_admin: Actor, admin: Actor, store: Store, c
         services.jobs.create(admin, {"name": "26", "template_type": "database_cleanup", "schedule": HOURLY, "parameters": CLEANUP})
     asked = services.approvals.ask(admin, needed.value.ask)
     address = services.inbound.create(super_admin, job.id, {"name": "28", "proof": "github"}).address
+    channel = services.channels.create(super_admin, name="29", type="webhook", settings={"url": "http://127.0.0.1:1/30"})
+    services.channels.test(super_admin, channel["_id"])
+    (delivery,), _ = services.deliveries.page(super_admin, DeliveryFilter(), limit=1)
     return {
         "address": address.id,
         "job": job.id,
@@ -227,6 +231,8 @@ def filled(services: Services, super_admin: Actor, admin: Actor, store: Store, c
         "good": ids[0],
         "bad": ids[1],
         "connection": connection["_id"],
+        "channel": channel["_id"],
+        "delivery": delivery.id,
         "asked": asked["_id"],
         "user": super_admin.id,
     }
@@ -290,6 +296,12 @@ ADDRESSES = [
     "/connections/new?kind=sql",
     "/connections/new?kind=file_store",
     "/connections/new?kind=secret",
+    "/channels",
+    "/channels/{channel}",
+    "/channels/new",
+    "/channels/new?type=mail",
+    "/deliveries",
+    "/deliveries?status=sent",
     "/calendars",
     "/calendars/new",
     "/calendars/3",

@@ -1,0 +1,1 @@
+"""Channels: /api/admin/channels."""

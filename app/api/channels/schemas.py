@@ -1,0 +1,90 @@
+"""Requests and answers of channels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields as ma
+from marshmallow.validate import OneOf
+
+from app.accounts.preferences import LANGUAGES
+from app.api.base_schemas import INSTANT, AnswerSchema, RecordOut, RequestSchema
+from app.api.present import instant, record_json
+from app.mongo import Document
+from app.notification.channels.base import Channel
+from app.notification.delivery import Try
+from app.validation.fields import TrueFalse
+
+
+class ChannelBody(RequestSchema):
+    name = ma.String(required=True)
+    type = ma.String(metadata={"description": "Only for a new channel; it cannot be changed"})
+    settings = ma.Dict(
+        required=True, metadata={"description": 'By the schema of its type; send {"$secret": "set"} to keep a stored secret'}
+    )
+    enabled = TrueFalse(metadata={"description": "A disabled channel sends nothing; its messages are held. A new one is enabled"})
+    language = ma.String(validate=OneOf(["", *LANGUAGES]), metadata={"description": "The language of its messages; empty: English"})
+
+
+class NewChannelBody(ChannelBody):
+    type = ma.String(required=True)
+
+
+class ChannelOut(RecordOut):
+    name = ma.String(required=True)
+    type = ma.String(required=True)
+    enabled = ma.Boolean(required=True)
+    language = ma.String(required=True)
+    version = ma.Integer(required=True)
+    unreachable_since = ma.String(
+        allow_none=True, metadata={**INSTANT, "description": "In lists: since when it cannot be reached; null if it can"}
+    )
+    settings = ma.Dict(metadata={"description": "By the schema of its type; secrets are masked. Only super-admins see them"})
+
+
+class ChannelEnvelope(AnswerSchema):
+    channel = ma.Nested(ChannelOut, required=True)
+    message = ma.String()
+
+
+class ChannelList(AnswerSchema):
+    channels = ma.List(ma.Nested(ChannelOut), required=True)
+
+
+class ChannelTypeOut(AnswerSchema):
+    type = ma.String(required=True)
+    title = ma.String(required=True)
+    description = ma.String(required=True)
+    settings_schema = ma.Dict(required=True, metadata={"description": "JSON Schema 2020-12; members with writeOnly are secrets"})
+
+
+class ChannelTypeList(AnswerSchema):
+    types = ma.List(ma.Nested(ChannelTypeOut), required=True)
+
+
+class TryOut(AnswerSchema):
+    at = ma.String(required=True, metadata=INSTANT)
+    took_ms = ma.Integer(required=True)
+    result = ma.String(required=True, metadata={"description": "sent, unreachable, unknown, refused or held"})
+    reason = ma.String(required=True, metadata={"description": "What the receiver answered, or why there is no answer"})
+    by = ma.String(required=True, metadata={"description": "The host that has tried"})
+
+
+def channel_json(row: Document) -> dict[str, Any]:
+    """Returns a channel as its service shows it, secrets masked."""
+    return record_json(row)
+
+
+def type_json(channel: Channel) -> dict[str, Any]:
+    """Returns a type of channel."""
+    return {
+        "type": channel.type,
+        "title": channel.title,
+        "description": channel.description,
+        "settings_schema": channel.settings_schema(),
+    }
+
+
+def try_json(attempt: Try) -> dict[str, Any]:
+    """Returns one try to send."""
+    return {"at": instant(attempt.at), "took_ms": attempt.took_ms, "result": attempt.result, "reason": attempt.reason, "by": attempt.by}

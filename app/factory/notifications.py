@@ -1,0 +1,70 @@
+"""The stage of notifications: channels, what is sent through them, and the log of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.connections.vault import Vault
+from app.factory.ground import Ground
+from app.factory.jobs import Jobs
+from app.factory.templates import Materials
+from app.factory.words import in_words
+from app.jobs.recipients import as_recipient
+from app.notification.channels.catalogue import ChannelTypes
+from app.notification.deliveries import Deliveries
+from app.notification.posting import OpenDoor, Posting
+from app.notification.sending import Sender
+from app.notification.service import Channels, ChannelStores
+
+if TYPE_CHECKING:
+    from app.factory.stores import Stores
+    from app.services import Services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notifications:
+    """The channels for people who manage them, the log of deliveries, and what sends one."""
+
+    channels: Channels
+    deliveries: Deliveries
+    posting: Posting
+
+
+def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Notifications:
+    """Builds the stage."""
+    stores, clock, vault, settings = ground.stores, ground.clock, Vault(ground.keys), ground.settings
+    types, directory = ChannelTypes.discover(), jobs.services.directory
+    posting = Posting(
+        channels=stores.channels,
+        types=types,
+        vault=vault,
+        door=OpenDoor(materials.connections, clock, allowed_hosts=settings.allowed_hosts),
+        clock=clock,
+        mail_connection=settings.notify_connection,
+    )
+    channels = Channels(
+        stores=ChannelStores(channels=stores.channels, states=stores.channel_states, deliveries=stores.notification_deliveries),
+        types=types,
+        vault=vault,
+        audit=ground.audit,
+        clock=clock,
+        posting=posting,
+        in_words=in_words,
+        connection_names=materials.connections.options,
+        used_by=lambda name: stores.usage.names_notifying(as_recipient(name)),
+    )
+    deliveries = Deliveries(store=stores.notification_deliveries, directory=directory, audit=ground.audit, clock=clock, written=ground.told)
+    return Notifications(channels=channels, deliveries=deliveries, posting=posting)
+
+
+def build_sender(stores: Stores, services: Services) -> Sender:
+    """Returns what sends deliveries, for each node that plans."""
+    measures = services.metrics.measures
+    return Sender(
+        deliveries=stores.notification_deliveries,
+        states=stores.channel_states,
+        posting=services.posting,
+        clock=services.clock,
+        note=lambda channel, result: measures.count("jobwright_notifications_total", channel or "none", result),
+    )

@@ -1,0 +1,103 @@
+"""What people are told, before any channel has given it a form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from app.mongo import Document
+
+LONGEST_TEXT = 4_000  # characters of a message; the page of the execution has the rest
+
+
+class MessageKind(StrEnum):
+    """What a message is about."""
+
+    FIRING = "firing"  # something went wrong
+    RECOVERY = "recovery"  # what went wrong is right again
+    REMINDER = "reminder"  # something is still wrong
+    NOTICE = "notice"  # something happened that is no failure, such as a success
+    TEST = "test"  # a person tests the channel
+
+
+class Severity(StrEnum):
+    """How a message is coloured."""
+
+    GOOD = "good"
+    INFO = "info"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One line of a message: a label and its value."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """An address that a message leads to, and its words."""
+
+    words: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message.
+
+    `key` is the same each time the same message is sent to the same channel, so that a receiver can recognise a repetition. Messages about
+    one matter have the same `thread`. All texts are plain, whole sentences in `language`. `event` is what programs read: its type and
+    plain values.
+    """
+
+    key: str
+    thread: str
+    kind: MessageKind
+    severity: Severity
+    title: str
+    text: str
+    at: datetime
+    facts: tuple[Fact, ...] = ()
+    links: tuple[Link, ...] = ()
+    language: str = "en"
+    event: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_text(self) -> str:
+        """Returns the whole message as plain text, without its title."""
+        blocks = [self.text, "\n".join(f"{fact.label}: {fact.value}" for fact in self.facts)]
+        blocks += [f"{link.words}: {link.url}" for link in self.links]
+        return "\n\n".join(block for block in blocks if block)
+
+    def as_document(self) -> Document:
+        """Returns the stored form."""
+        return {
+            "key": self.key,
+            "thread": self.thread,
+            "kind": self.kind.value,
+            "severity": self.severity.value,
+            "title": self.title,
+            "text": self.text,
+            "at": self.at,
+            "facts": [{"label": fact.label, "value": fact.value} for fact in self.facts],
+            "links": [{"words": link.words, "url": link.url} for link in self.links],
+            "language": self.language,
+            "event": dict(self.event),
+        }
+
+
+def message_from(row: Mapping[str, Any]) -> Message:
+    """Returns the message in a stored document."""
+    return Message(
+        kind=MessageKind(row["kind"]),
+        severity=Severity(row["severity"]),
+        facts=tuple(Fact(label=fact["label"], value=fact["value"]) for fact in row["facts"]),
+        links=tuple(Link(words=link["words"], url=link["url"]) for link in row["links"]),
+        event=row["event"],
+        **{name: row[name] for name in ("key", "thread", "title", "text", "at", "language")},
+    )

@@ -1,0 +1,156 @@
+"""Sends deliveries on any number of nodes: a few threads for each channel, so that one that hangs delays no other."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+
+from app.clock import Clock
+from app.events import get_logger
+from app.notification.channel_store import ChannelStateStore
+from app.notification.channels.base import Unknown, Unreachable
+from app.notification.delivery import LADDER, MOST_UNKNOWN, Delivery, DeliveryStatus, wait_after
+from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.posting import Disabled, Outcome, Posting
+
+log = get_logger(__name__)
+
+CLAIM = timedelta(seconds=30)  # a claim of a sender that was killed ends after this time
+RENEW_SECONDS = 10.0
+SCOUT = timedelta(seconds=30)  # a channel that cannot be reached is tried this often with its oldest message
+MOST_OF_ONE = 4  # threads for one channel
+MOST_FURTHER = 32  # threads beside the first one of each channel
+
+Note = Callable[[str, str], None]
+
+
+class Sender:
+    """Sends what is due.
+
+    Each channel has a thread of its own while it has something to send, and further ones while there are some left. A delivery is claimed,
+    sent, and settled or put off by the name of its claim. A sender that is killed after the receiver took the message, and before it could
+    write that, leaves a claim that ends: the message is sent again, with the same key. `note` is told the type of the channel and how each
+    try went: `sent` or `failed`.
+    """
+
+    def __init__(
+        self, *, deliveries: NotificationDeliveryStore, states: ChannelStateStore, posting: Posting, clock: Clock, note: Note
+    ) -> None:
+        self._deliveries, self._states, self._posting, self._clock, self._note = deliveries, states, posting, clock, note
+        self._lock = threading.Lock()
+        self._threads: Counter[str] = Counter()
+        self._held: set[str] = set()
+        self._renewed_at = clock.monotonic()
+        self._stopping = threading.Event()
+        self._chance = random.Random()
+
+    def tick(self) -> None:
+        """Renews the claims of messages that are being sent, and gives a thread to each channel that has something due."""
+        self._renew()
+        self._scout()
+        for channel_id in self._deliveries.channels_due(self._clock.now()):
+            if not self._stopping.is_set() and self._may_start(channel_id):
+                threading.Thread(target=self._run, args=(channel_id,), name="deliveries", daemon=True).start()
+
+    def stop(self) -> None:
+        """Begins no further try."""
+        self._stopping.set()
+
+    def send_due(self) -> int:
+        """Sends all that is due now, in this thread; returns the number of tries."""
+        self._scout()
+        return sum(self._send_all(channel_id) for channel_id in self._deliveries.channels_due(self._clock.now()))
+
+    def forget(self, age: timedelta) -> int:
+        """Removes some of the deliveries that are older and do not wait."""
+        return self._deliveries.forget(self._clock.now() - age)
+
+    # -- threads --------------------------------------------------------------------------------------------------
+
+    def _may_start(self, channel_id: str) -> bool:
+        """Counts a thread for a channel, if it may have one more."""
+        with self._lock:
+            mine, further = self._threads[channel_id], self._threads.total() - len(self._threads)
+            if mine and (mine >= MOST_OF_ONE or further >= MOST_FURTHER):
+                return False
+            self._threads[channel_id] += 1
+            return True
+
+    def _run(self, channel_id: str) -> None:
+        try:
+            self._send_all(channel_id)
+        except Exception as error:  # the database is away: the claim ends, and another tick goes on
+            log.warning("delivery.interrupted", channel=channel_id, reason=f"{type(error).__name__}: {error}"[:200])
+        finally:
+            with self._lock:
+                self._threads[channel_id] -= 1
+                if not self._threads[channel_id]:
+                    del self._threads[channel_id]
+
+    def _send_all(self, channel_id: str) -> int:
+        tries = 0
+        while not self._stopping.is_set():
+            now, claim = self._clock.now(), secrets.token_hex(8)
+            delivery = self._deliveries.claim(channel_id, now=now, until=now + CLAIM, claim=claim)
+            if delivery is None:
+                break
+            tries += 1
+            self._held.add(claim)
+            try:
+                self._carry_out(delivery)
+            finally:
+                self._held.discard(claim)
+        return tries
+
+    def _renew(self) -> None:
+        if self._held and self._clock.monotonic() - self._renewed_at >= RENEW_SECONDS:
+            self._deliveries.renew(list(self._held), until=self._clock.now() + CLAIM)
+            self._renewed_at = self._clock.monotonic()
+
+    # -- one delivery ---------------------------------------------------------------------------------------------
+
+    def _carry_out(self, delivery: Delivery) -> None:
+        outcome = self._posting.send(delivery)
+        if outcome.attempt.result != "held":
+            self._note(delivery.type, "sent" if outcome.error is None else "failed")
+        settle(self._deliveries, delivery, outcome, chance=self._chance)
+        if isinstance(outcome.error, Unreachable):
+            self._states.note_unreachable(delivery.channel_id, at=outcome.attempt.at, scout_at=outcome.attempt.at + SCOUT)
+        elif outcome.error is None and self._states.note_reached(delivery.channel_id):
+            self._deliveries.hasten(delivery.channel_id, now=self._clock.now())
+
+    def _scout(self) -> None:
+        now = self._clock.now()
+        for channel_id in self._states.unreachable():
+            if self._states.claim_scout(channel_id, now=now, next_at=now + SCOUT):
+                self._deliveries.bring_oldest(channel_id, now=now)
+
+
+def settle(deliveries: NotificationDeliveryStore, delivery: Delivery, outcome: Outcome, *, chance: random.Random) -> DeliveryStatus:
+    """Writes what follows from a try, and returns the status of the delivery after it."""
+    attempt, error = outcome.attempt, outcome.error
+    status, due_at = DeliveryStatus.REFUSED, None
+    if error is None:
+        status = DeliveryStatus.SENT
+    elif isinstance(error, Disabled):
+        status = DeliveryStatus.HELD
+    elif isinstance(error, Unknown):
+        again = delivery.unknowns + 1 < MOST_UNKNOWN
+        status, due_at = (DeliveryStatus.WAITING, attempt.at + LADDER[0]) if again else (DeliveryStatus.UNKNOWN, None)
+    elif isinstance(error, Unreachable):
+        failing_for = attempt.at - (delivery.failing_since or attempt.at)
+        wait = wait_after(delivery.failures + 1, failing_for, outcome.retry_after, chance)
+        status, due_at = (DeliveryStatus.GIVEN_UP, None) if wait is None else (DeliveryStatus.WAITING, attempt.at + wait)
+    if error is not None:
+        log.warning(
+            "delivery.failed", id=delivery.id, channel=delivery.channel, result=attempt.result, status=status.value, reason=attempt.reason
+        )
+    if due_at is not None:
+        deliveries.put_off(delivery, attempt, due_at=due_at, unknown=isinstance(error, Unknown))
+    else:
+        deliveries.settle(delivery, status, attempt)
+    return status

@@ -1,0 +1,103 @@
+"""The texts of messages about executions and about channels, in the language of who reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Protocol
+
+from app.notification.message import LONGEST_TEXT, Fact, Link, Message, MessageKind, Severity
+from app.queue.execution import Execution
+from app.queue.model import Status
+from app.validation.terminal import one_line, plain
+from templates_lib.messages import Said, say, say_many
+
+LONGEST_VALUE = 500  # characters of a fact
+
+
+class InWords(Protocol):
+    """Puts a sentence into a language."""
+
+    def __call__(self, sentence: str, language: str) -> str: ...
+
+
+def in_english(sentence: str, language: str) -> str:  # noqa: ARG001 - the signature of InWords
+    """Leaves a sentence as it is."""
+    return sentence
+
+
+def title_of(status: str, name: str) -> Said:
+    """Returns the title of a message about an end."""
+    match status:
+        case Status.SUCCESS:
+            return say("{job} succeeded", job=name)
+        case Status.TIMEOUT:
+            return say("{job} timed out", job=name)
+        case Status.MISSED:
+            return say("{job} was missed", job=name)
+    return say("{job} failed", job=name)
+
+
+def about_end(execution: Execution, *, key: str, language: str, public_url: str, in_words: InWords, at: datetime) -> Message:
+    """Returns the message about the end of an execution."""
+    good, name = execution.status == Status.SUCCESS, one_line(execution.job_name)
+    url = f"{public_url.rstrip('/')}/executions/{execution.id}" if public_url else ""
+    text = "\n\n".join(in_words(part, language) for part in _parts(execution))
+    return Message(
+        key=key,
+        thread=execution.id,
+        kind=MessageKind.NOTICE if good else MessageKind.FIRING,
+        severity=Severity.GOOD if good else Severity.BAD,
+        title=in_words(title_of(execution.status, name), language),
+        text=text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…",
+        at=at,
+        facts=tuple(Fact(label=in_words(label, language), value=value[:LONGEST_VALUE]) for label, value in _facts(execution)),
+        links=(Link(words=in_words(say("Show the execution"), language), url=url),) if url else (),
+        language=language,
+        event={
+            "type": f"execution.{execution.status}",
+            "execution_id": execution.id,
+            "job_id": execution.job_id,
+            "job_name": execution.job_name,
+            "status": str(execution.status),
+            "attempts": len(execution.attempts),
+        },
+    )
+
+
+def _parts(execution: Execution) -> Iterator[str]:
+    error, result, missed = execution.error, execution.result, execution.due_times
+    if error:
+        yield f"{one_line(error.type)}: {plain(error.message)}"
+    if result and result.get("message"):
+        yield plain(str(result["message"]))
+    if missed:
+        yield say_many("{count} run was not started in time.", "{count} runs were not started in time.", missed.count)
+
+
+def _facts(execution: Execution) -> Iterator[tuple[str, str]]:
+    if execution.scheduled_for:
+        yield say("Scheduled for"), f"{execution.scheduled_for:%Y-%m-%d %H:%M:%S} UTC"
+    if execution.completed_at:
+        yield say("Ended"), f"{execution.completed_at:%Y-%m-%d %H:%M:%S} UTC"
+    if execution.attempts:
+        yield say("Attempts"), str(len(execution.attempts))
+    if execution.group:
+        yield say("Group"), one_line(execution.group)
+    if execution.execution_host:
+        yield say("Node"), one_line(execution.execution_host)
+
+
+def about_test(name: str, by: str, *, key: str, language: str, in_words: InWords, at: datetime) -> Message:
+    """Returns the message that a person sends to test a channel."""
+    return Message(
+        key=key,
+        thread=key,
+        kind=MessageKind.TEST,
+        severity=Severity.INFO,
+        title=in_words(say("Test of the channel {channel}", channel=name), language),
+        text=in_words(say("{person} has tested this channel. Messages arrive here.", person=by), language),
+        at=at,
+        language=language,
+        event={"type": "channel.test", "channel": name},
+    )

@@ -1,0 +1,169 @@
+"""The stores of channels and notifications do the same on mongomock and on the real mongod, with one thread."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from app.errors import DuplicateName
+from app.mongo import Document
+from app.notification.channel_store import ChannelStateStore, ChannelStore, channel_problem
+from app.notification.delivery import LADDER, MOST_ATTEMPTS, Delivery, DeliveryFilter, DeliveryStatus, Try, delivery_id
+from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.message import Fact, Link, Message, MessageKind, Severity
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+Data = Database[Document]
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def channel(name: str = "ops", **fields: Any) -> Document:
+    made = {"name": name, "type": "webhook", "settings": {"url": "https://x.example.com"}, "enabled": True, "language": "de", "version": 1}
+    times = {"created_by": "ada", "created_at": NOW, "updated_by": "ada", "updated_at": NOW}
+    return {"_id": f"id of {name}", **made, **times, **fields}
+
+
+def delivery(number: int = 0, channel_id: str = "c", **fields: Any) -> Delivery:
+    message = Message(
+        key="k",
+        thread="t",
+        kind=MessageKind.FIRING,
+        severity=Severity.BAD,
+        title="Night failed",
+        text="It broke.",
+        at=NOW,
+        facts=(Fact(label="Attempts", value="3"),),
+        links=(Link(words="Show", url="https://jobs.example.com"),),
+        event={"type": "execution.failed"},
+    )
+    made: dict[str, Any] = {
+        "channel_id": channel_id,
+        "channel": "ops",
+        "type": "webhook",
+        "message": message,
+        "status": DeliveryStatus.WAITING,
+        "created_at": later(number),
+        "due_at": later(number),
+        "execution_id": f"run {number}",
+        "job_id": "job",
+    }
+    return Delivery(id=f"d{number}", **{**made, **fields})
+
+
+def a_try(seconds: float, result: str = "unreachable") -> Try:
+    return Try(at=later(seconds), took_ms=5, result=result, reason="away", by="host")
+
+
+def test_channels_are_found_by_name_and_replaced_by_version(database: Data) -> None:
+    channels = ChannelStore(database)
+    for name in ("b", "a"):
+        channels.add(channel(name))
+    with pytest.raises(DuplicateName):
+        channels.add({**channel("a"), "_id": "other"})
+    assert [row["name"] for row in channels.all()] == ["a", "b"]
+    assert (channels.count(), channels.by_names(["a", "x"]), channels.by_names([])) == (2, [channel("a")], [])
+    assert channels.replace_version(channel("a", version=2, enabled=False), version=1)
+    assert not channels.replace_version(channel("a", version=2), version=1)
+    with pytest.raises(DuplicateName):
+        channels.replace_version({**channel("a"), "_id": "id of b"}, version=1)
+    assert channel_problem(channels, "b") is None
+    assert channel_problem(channels, "a") == "The channel 'a' is disabled."
+    assert "no channel 'x'" in (channel_problem(channels, "x") or "")
+    assert [channels.remove("id of a") for _ in range(2)] == [True, False]
+    assert channels.get("id of a") is None
+
+
+def test_a_channel_that_cannot_be_reached_is_looked_at_by_one_node(database: Data) -> None:
+    states = ChannelStateStore(database)
+    for minute in range(2):
+        states.note_unreachable("c", at=later(60 * minute), scout_at=later(30))
+    assert states.unreachable() == {"c": NOW}
+    assert not states.claim_scout("c", now=later(29), next_at=later(60))
+    assert [states.claim_scout("c", now=later(30), next_at=later(60)) for _ in range(2)] == [True, False]
+    assert [states.note_reached("c") for _ in range(2)] == [True, False]
+    assert (states.unreachable(), states.claim_scout("c", now=later(99), next_at=later(99))) == ({}, False)
+    states.note_unreachable("c", at=later(5), scout_at=later(5))
+    states.remove("c")
+    assert states.unreachable() == {}
+
+
+def test_a_delivery_is_written_once_and_comes_back_whole(database: Data) -> None:
+    deliveries = NotificationDeliveryStore(database)
+    deliveries.add([delivery(1), delivery(2)])
+    deliveries.add([delivery(2, job_name="other"), delivery(3)])
+    deliveries.add([])
+    assert deliveries.get("d2") == delivery(2)
+    assert [item.id for item in deliveries.of_execution("run 1")] == ["d1"]
+    assert deliveries.get("d9") is None
+
+
+def test_the_oldest_due_delivery_of_a_channel_is_claimed_by_one(database: Data) -> None:
+    deliveries = NotificationDeliveryStore(database)
+    deliveries.add([delivery(2), delivery(1), delivery(3, channel_id="other"), delivery(99)])
+    first = deliveries.claim("c", now=later(5), until=later(35), claim="x")
+    second = deliveries.claim("c", now=later(5), until=later(35), claim="y")
+    assert first is not None
+    assert second is not None
+    assert (first.id, second.id) == ("d1", "d2")
+    assert deliveries.claim("c", now=later(5), until=later(35), claim="z") is None
+    deliveries.renew(["x"], until=later(200))
+    deliveries.renew([], until=later(200))
+    again = deliveries.claim("c", now=later(36), until=later(70), claim="z")
+    assert again is not None
+    assert again.id == "d2", "the claim of the other was renewed"
+    assert not deliveries.settle(second, DeliveryStatus.SENT, a_try(37, "sent")), "its claim is over"
+    assert deliveries.settle(again, DeliveryStatus.SENT, a_try(38, "sent"))
+    assert not deliveries.settle(again, DeliveryStatus.REFUSED, a_try(39))
+    stored = deliveries.get("d2")
+    assert stored is not None
+    assert (stored.status, stored.settled_at, stored.attempts, stored.claim) == (DeliveryStatus.SENT, later(38), (a_try(38, "sent"),), None)
+
+
+def test_the_first_and_the_last_tries_are_kept(database: Data) -> None:
+    deliveries = NotificationDeliveryStore(database)
+    deliveries.add([delivery()])
+    for number in range(MOST_ATTEMPTS + 5):
+        claimed = deliveries.claim("c", now=later(number), until=later(number + 1), claim=str(number))
+        assert claimed is not None
+        assert deliveries.put_off(claimed, a_try(number), due_at=later(number + 1), unknown=number == 0)
+    stored = deliveries.get("d0")
+    assert stored is not None
+    assert [attempt.at for attempt in stored.attempts] == [NOW, *(later(6 + number) for number in range(MOST_ATTEMPTS - 1))]
+    assert (stored.failures, stored.unknowns, stored.failing_since) == (MOST_ATTEMPTS + 5, 1, NOW)
+
+
+def test_a_replay_begins_anew_with_a_key_of_its_own(database: Data) -> None:
+    deliveries = NotificationDeliveryStore(database)
+    deliveries.add([delivery(1), delivery(2, status=DeliveryStatus.GIVEN_UP, failures=6, failing_since=NOW, settled_at=NOW)])
+    assert [deliveries.replay(name, now=later(60)) for name in ("d1", "d2", "d2", "d9")] == [False, True, False, False]
+    stored = deliveries.get("d2")
+    fresh = replace(delivery(2), due_at=later(60), replays=1)
+    assert (stored, fresh.key) == (fresh, "d2-1")
+
+
+def test_lists_are_filtered_and_old_ones_forgotten(database: Data) -> None:
+    deliveries = NotificationDeliveryStore(database)
+    deliveries.add([delivery(number, status=DeliveryStatus.SENT if number % 2 else DeliveryStatus.WAITING) for number in range(6)])
+    ids = lambda wanted, limit=10: [item.id for item in deliveries.page(wanted, limit=limit)]
+    assert ids(DeliveryFilter(), 3) == ["d5", "d4", "d3"]
+    assert ids(DeliveryFilter(before=(later(3), "d3"))) == ["d2", "d1", "d0"]
+    assert ids(DeliveryFilter(status="sent", begin=later(1), end=later(5))) == ["d3", "d1"]
+    assert ids(DeliveryFilter(job_id="job", channel_id="c", execution_id="run 4")) == ["d4"]
+    assert ids(DeliveryFilter(job_id="other")) == []
+    assert deliveries.count_since(later(1), [DeliveryStatus.SENT]) == 2
+    assert deliveries.waiting() == (3, NOW)
+    assert deliveries.forget(later(4)) == 2
+    assert ids(DeliveryFilter()) == ["d5", "d4", "d2", "d0"], "what waits is kept"
+
+
+def test_the_same_event_has_the_same_id() -> None:
+    assert delivery_id("e", "c", ["a", "b"], "end") == delivery_id("e", "c", ["b", "a"], "end")
+    assert len({delivery_id("e", "c", [], kind) for kind in ("end", "test")} | {delivery_id("e", "d", [], "end")}) == 3
+    assert LADDER[0] == timedelta(seconds=30)

@@ -44,6 +44,11 @@ def test_each_topic_is_a_page_and_its_links_lead_to_topics(browser_client: Flask
             assert ".md" not in target, f"{name} → {target}"
             if target.startswith("/help/"):
                 assert target.removeprefix("/help/").partition("#")[0] in topics(), f"{name} → {target}"
+        for picture in page.css(".prose img"):
+            assert picture.attributes["alt"], f"{name}: a picture has no words"
+            with browser_client.get(picture.attributes["src"] or "") as sent:
+                assert sent.mimetype == "image/png", name
+    assert browser_client.get("/help/pictures/nothing.png").status_code == 404
     assert browser_client.get("/help").status_code == 200
     assert browser_client.get("/help/how-to/nothing").status_code == 404
     assert browser_client.get("/help/decisions/0001-one-way-house").status_code == 404

@@ -51,7 +51,8 @@ def test_it_runs_the_jobs_of_the_database_until_it_is_stopped(chosen: Settings, 
     try:
         eventually(lambda: old_program.is_running)
         eventually(lambda: old_program.get_jobs()[0]["last_run_at"])
-        assert old_program.run_job("beat")
+        add(chosen, name="by hand", schedule={"type": "manual"})
+        assert old_program.run_job("by hand")
     finally:
         old_program.stop()
         thread.join()

@@ -200,6 +200,8 @@ def test_pages_show_shadow_mode(
     words = {"en": ("Shadow mode: nothing runs by itself", "1 time", "Shadow runs"), "de": ("Schattenbetrieb", "1 Mal", "Schattenläufe")}
     for text in words[language]:
         assert text in page
+    assert "&#34;&gt;" not in page
+    assert '">2' not in page.partition('id="shadow-runs"')[2].partition("</table>")[0]
     assert {"en": "shadow mode", "de": "Schattenbetrieb"}[language] in browser_client.get("/jobs?state=shadow", headers=headers).text
 
 

@@ -91,7 +91,7 @@ def load_job_page(services: Services, actor: Actor, job_id: str, *, page: int = 
     history, schedule = services.history, job.definition.schedule
     past = durations(history.latest(actor, job_id, CHARTED))
     labels = union(job.definition.needs, services.catalogue.needs(job.definition.template_type))
-    starts = job.definition.enabled and not job.schedule_error
+    starts = job.definition.enabled and not job.schedule_error and job.shadow is None
     return JobPageModel(
         job=job,
         row=job_row(services, actor, job),

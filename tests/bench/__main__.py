@@ -35,6 +35,7 @@ from tests.bench.bus import bus
 from tests.bench.celery import celery
 from tests.bench.client import client
 from tests.bench.hanging import hanging
+from tests.bench.imports import imports
 from tests.bench.metrics import metrics
 from tests.bench.pages import pages
 from tests.bench.services import services
@@ -74,6 +75,7 @@ def main() -> None:
             client(row)
             services(uri, Path(folder), row)
             metrics(uri, Path(folder), row)
+            imports(uri, row)
             pages(uri, Path(folder), row)
         finally:
             mongod.stop()

@@ -175,3 +175,18 @@ def test_a_redis_that_deletes_what_it_has_no_room_for_loses_no_run(redis: Redis,
     redis.set("maxmemory", "0")
     house.wait_for(30)
     assert house.outcomes() == {"success": 30}
+
+
+@pytest.mark.xdist_group("rabbit")
+def test_a_worker_stops_in_time_although_its_broker_is_silent(rabbit: Rabbit, fleet: MakeFleet) -> None:
+    """Nothing passes between them any more, and no connection ends: what runs is handed back as at any stop."""
+    proxy = AmqpProxy(rabbit.port)
+    house = fleet(rabbit.url)
+    worker = house.worker(CELERY_BROKER_URL=rabbit.url_at(proxy.port), JOBWRIGHT_DRAIN_SECONDS="1")
+    (running,) = house.put(house.job(parameters={"seconds": 3600}))
+    eventually(lambda: house.executions.find_one({"_id": running, "status": "running"}))
+    proxy.silent = True
+    assert worker.stop() == 0
+    (attempt,) = (house.executions.find_one({"_id": running}) or {})["attempts"]
+    assert attempt["reason"] == "handed_back"
+    proxy.close()

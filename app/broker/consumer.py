@@ -18,7 +18,7 @@ from celery.worker import WorkController, state
 from celery.worker.consumer import Consumer
 
 from app.broker.base import Heard, OnHint, without_secrets
-from app.broker.celery_app import CLOSE_SECONDS, add_tasks, limit_waits, make_app, queue_of
+from app.broker.celery_app import CLOSE_SECONDS, add_tasks, let_go, limit_waits, make_app, queue_of
 from app.broker.queues import probe_queue
 from app.events import get_logger
 
@@ -75,7 +75,8 @@ def _loop(obj: Any, connection: Any, consumer: Any, blueprint: Any, _hub: Any, q
     obj.on_ready()
     while blueprint.state == RUN and obj.connection:
         if owner.is_ending():
-            limit_waits(connection, CLOSE_SECONDS)
+            obj.perform_pending_operations()
+            let_go(connection)
             raise WorkerShutdown(0)
         if qos.prev != qos.value:
             qos.update()

@@ -9,6 +9,7 @@ from typing import Any
 from app.broker.base import BrokerAway, without_secrets
 from app.broker.celery_app import (
     ANSWER_SECONDS,
+    CLOSE_SECONDS,
     EXPIRES_SECONDS,
     is_redis,
     limit_waits,
@@ -53,8 +54,13 @@ class Publisher:
         return str(properties.get("product", "AMQP")), str(properties.get("version", "")), ""
 
     def forget(self, worker: str) -> None:
+        def delete() -> None:
+            connection = self._open()
+            limit_waits(connection, CLOSE_SECONDS)
+            queue_of(probe_queue(worker))(connection.default_channel).delete()
+
         with suppress(BrokerAway):
-            self._guarded(lambda: queue_of(probe_queue(worker))(self._open().default_channel).delete())
+            self._guarded(delete)
 
     def close(self) -> None:
         connection, self._connection, self._producer = self._connection, None, None

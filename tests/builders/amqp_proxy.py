@@ -38,6 +38,7 @@ class AmqpProxy:
         self._target, self.dropped, self.doubled = port, dropped, doubled
         self._dice, self.counts = random.Random(seed), {"dropped": 0, "doubled": 0}
         self.deaf = self.silent = self.closed = False
+        self.published = 0  # messages of all kinds
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
@@ -80,6 +81,7 @@ class _Passage:
                 for frame in frames:
                     self._consumes = self._consumes or frame.method == CONSUME
                     raw = frame.raw
+                    self._proxy.published += frame.method == PUBLISH
                     if frame.method == PUBLISH and HINTS in raw and b"jobwright.probe" not in raw:
                         raw = self._of_fate([frame, *_content(frames)])
                     if not self._proxy.silent:

@@ -185,8 +185,10 @@ def test_a_worker_stops_in_time_although_its_broker_is_silent(rabbit: Rabbit, fl
     worker = house.worker(CELERY_BROKER_URL=rabbit.url_at(proxy.port), JOBWRIGHT_DRAIN_SECONDS="1")
     (running,) = house.put(house.job(parameters={"seconds": 3600}))
     eventually(lambda: house.executions.find_one({"_id": running, "status": "running"}))
+    eventually(lambda: proxy.published)  # it has sent a message to itself, and keeps that connection
     proxy.silent = True
     assert worker.stop() == 0
     (attempt,) = (house.executions.find_one({"_id": running}) or {})["attempts"]
     assert attempt["reason"] == "handed_back"
+    assert not worker.event("worker.hangs"), "it let go of its connection"
     proxy.close()

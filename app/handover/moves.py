@@ -21,7 +21,7 @@ from typing import Any
 
 from app.audit.model import SYSTEM
 from app.clock import Clock
-from app.errors import NotFound
+from app.errors import NotFound, StaleVersion
 from app.handover.model import HandOver, Stage
 from app.handover.old_world import OldWorld
 from app.handover.store import HandOverStore
@@ -32,6 +32,7 @@ from app.jobs.shadowing import Shadowing
 from migrations_scripts.unified_scheduler.ledger import JOBWRIGHT, Ledger, is_busy
 
 REASON = "beside the old scheduler"
+TRIES = 10
 
 
 class Moves:
@@ -41,7 +42,17 @@ class Moves:
         self._store, self._old, self._registry, self._shadowing, self._clock = store, old, registry, shadowing, clock
 
     def step(self, name: str) -> None:
-        """Goes as far as is possible now. Does nothing for a migration that is not under way."""
+        """Goes as far as is possible now. Does nothing for a migration that is not under way. Where another process takes the same step at
+        the same time, this one looks again. Raises StaleVersion if that happens TRIES times."""
+        for left in reversed(range(TRIES)):
+            try:
+                return self._step(name)
+            except StaleVersion:
+                if not left:
+                    raise
+        return None
+
+    def _step(self, name: str) -> None:
         hand_over = self._store.get(name)
         if hand_over is None or hand_over.stage not in {Stage.MOVING, Stage.RETURNING}:
             return

@@ -227,3 +227,23 @@ def test_a_process_that_was_frozen_cannot_undo_a_newer_decision(worlds: Worlds) 
     with pytest.raises(Conflict):
         worlds.services.shadowing.begin(SYSTEM, old_decision.job_id, {}, held_by=old_decision.holder)
     assert worlds.owner == OLD
+
+
+def test_two_processes_take_the_same_step(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node is quicker than the command, between its look at the job and its write: the command goes on as if it had been alone."""
+    worlds.node.stop(kill=True)
+    worlds.start_old()
+    worlds.apply()
+    worlds.services.hand_overs.cut_over(SYSTEM, NAME)
+    store, original = worlds.services.shadowing._store, worlds.services.shadowing._store.update
+    other = build_services(worlds.services.settings, worlds.store)
+
+    def late(*args: Any, **kwargs: Any) -> bool:
+        monkeypatch.setattr(store, "update", original)
+        other.hand_overs.settle()
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(store, "update", late)
+    hand_over = worlds.services.hand_overs.roll_back(SYSTEM, NAME)
+    assert hand_over is not None
+    assert (hand_over.stage, worlds.owner) == (Stage.SHADOW, OLD)

@@ -14,38 +14,114 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MARK = re.compile(r"‹secret-(\d+)›")
-_NAME = (
-    r"(?:[\w.-]*(?:pass(?:word|wd|phrase)?|pwd|token|secret|api[-_]?key|apikey|access[-_]?key|private[-_]?key|credentials?|signature|auth))"
-)
+# All repeats have a bound: the time is then proportional to the length of a text, also if somebody has made the text for this.
+_WORDS = r"pass(?:word|wd|phrase)?|pwd|token|secret|api[-_]?key|apikey|access[-_]?key|private[-_]?key|credentials?|signature|auth"
+_NAME = rf"(?:[\w.-]{{0,60}}(?:{_WORDS}))"
 _VALUE = r"(?:'(?P<s>[^']+)'|\"(?P<d>[^\"]+)\"|(?P<b>[^\s'\";|&<>()]+))"
+_HEADER = r"(?<![\w-])(?!idempotency-)[\w-]{0,60}(?:authorization|cookie|key|token|secret|auth|password|session(?:-?id)?)\s{0,9}:\s{0,9}"
+_SCHEME = r"(?:(?:bearer|basic|token|apikey)\s{1,9})?"
+
+
+def _of_tools(programs: str, option: str, value: str = rf"(?!-){_VALUE}") -> re.Pattern[str]:
+    """Returns a pattern for a value that follows an option of programs. `option` says whether a space may be between the two."""
+    return re.compile(rf"(?<![\w-])(?:{programs})(?![\w-])[^|;&]{{0,400}}?(?<=\s){option}{value}")
+
+
+# The programs whose option has a password, and the option.
+_TOOLS = (
+    (r"(?:mysql|mariadb)(?:-?dump|-?admin|-?check|import|pump|sh|show)?", r"-p"),
+    (
+        r"mongo(?:sh|dump|restore|export|import|stat|top)?|sshpass",
+        r"-p[ =]?",
+    ),
+    (r"(?:docker|podman|buildah|skopeo|nerdctl|helm|oc|az)\s{1,9}(?:registry\s{1,9})?login", r"-p[ =]?"),
+    (r"redis-cli|valkey-cli|keydb-cli", r"-a "),
+    (r"7z[azr]?|7zz|rar|unrar", r"-h?p"),
+    (r"zip|unzip|mosquitto_(?:pub|sub|rr)|sqlcmd|osql|isql|bcp|tsql|ipmitool", r"-P[ =]?"),
+    (r"ldap(?:search|modify|add|delete|whoami|passwd|compare|modrdn|exop)", r"-w[ ]?"),
+    (r"openssl", r"-k "),
+    (r"openssl", r"-(?:pass|passin|passout) pass:"),
+    (r"sendemail|sendEmail", r"-xp "),
+    (r"swaks", r"-ap "),
+    (r"snmp\w{1,20}", r"-A[ ]?"),
+    (r"snmp\w{1,20}", r"-X[ ]?"),
+    (r"snmp\w{1,20}", r"-c[ ]?"),
+    (r"xfreerdp|rdesktop", r"/p:"),
+    (r"ssh-keygen", r"-[NP] "),
+)
 # Each pattern has the secret as one of the groups s, d and b.
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("the password in an address", re.compile(r"[a-z][a-z0-9+.-]*://[^\s/:@'\"]*:(?P<b>[^\s/@'\"]+)@", re.IGNORECASE)),
+    ("a private key", re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?P<b>[^-]+)")),
+    ("a header that signs in", re.compile(rf"['\"]{_HEADER}{_SCHEME}(?P<b>[^'\"\n]+)['\"]", re.IGNORECASE)),
+    ("the password in an address", re.compile(r"[a-z][a-z0-9+.-]{0,30}://[^\s/:@'\"]{0,200}:(?P<b>[^\s/@'\"]+)@", re.IGNORECASE)),
     (
         "a header that signs in",
         re.compile(
-            r"(?:authorization|proxy-authorization|cookie|x-[\w-]*(?:key|token|secret|auth)[\w-]*|api-?key)\s*:\s*"
-            r"(?:(?:bearer|basic|token|apikey)\s+)?(?P<b>[^'\"\s]+)",
+            r"(?:authorization|cookie|x-[\w-]{0,60}(?:key|token|secret|auth)[\w-]{0,60}|api-?key)\s{0,9}:\s{0,9}"
+            rf"{_SCHEME}(?P<b>[^'\"\s]+)",
             re.IGNORECASE,
         ),
     ),
-    ("a parameter of an address", re.compile(rf"[?&]{_NAME}=(?P<b>[^\s&'\"#]+)", re.IGNORECASE)),
-    ("an option or a variable", re.compile(rf"(?<![\w?&/-])-{{0,2}}{_NAME}=(?!/){_VALUE}", re.IGNORECASE)),
-    ("an option", re.compile(rf"(?<!\S)--{_NAME}\s+(?!-){_VALUE}", re.IGNORECASE)),
-    ("a member of JSON", re.compile(rf"[\"']{_NAME}\\?[\"']\s*:\s*\\?\"(?P<b>[^\"\\]+)", re.IGNORECASE)),
-    ("the password of curl -u", re.compile(r"(?<!\S)(?:-u|--user)[ =]?['\"]?[^\s:'\"]+:(?P<b>[^\s'\"]+)")),
     (
-        "the password of a database tool",
-        re.compile(r"\b(?:mysql|mysqldump|mysqladmin|mysqlcheck|mariadb|mariadb-dump)\b[^|;&]*?\s-p(?P<b>[^\s'\";|&]+)"),
-    ),
-    (
-        "the password of a database tool",
+        "the address of a web hook",
         re.compile(
-            r"\b(?:mongo|mongosh|mongodump|mongorestore|mongoexport|redis-cli|sshpass|smbclient)\b[^|;&]*?\s-(?:p|a)[ ]?"
-            r"(?P<b>[^\s'\";|&-][^\s'\";|&]*)"
+            r"(?:hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks/\d{1,30}|webhook\.office\.com/webhookb2)/"
+            r"(?P<b>[^\s'\"?&;|]+)",
+            re.IGNORECASE,
         ),
     ),
-    ("a token", re.compile(r"\b(?P<b>(?:gh[pousr]_|glpat-|xox[abprs]-|AKIA|sk_live_|sk-|jw_|hvs\.|dop_v1_|eyJ)[A-Za-z0-9_.=/+-]{12,})")),
+    (
+        "a parameter of an address",
+        re.compile(rf"[?&](?:{_NAME}|key|sig|sign|jwt|sid|session(?:_?id)?)=(?P<b>[^\s&'\"#\\]+)", re.IGNORECASE),
+    ),
+    ("a parameter of an address", re.compile(r"[?&]code=(?P<b>[^\s&'\"#\\]{16,})", re.IGNORECASE)),
+    ("an option or a variable", re.compile(rf"(?<![\w?&/-])-{{0,2}}{_NAME}=(?!/){_VALUE}", re.IGNORECASE)),
+    ("an option", re.compile(rf"(?<!\S)-{{1,2}}{_NAME}\s{{1,9}}(?!-|(?:env|file|fd|pass):){_VALUE}", re.IGNORECASE)),
+    ("a setting", re.compile(rf"(?<=\sset\s){_NAME}\s{{1,9}}(?!-){_VALUE}", re.IGNORECASE)),
+    ("a member of JSON", re.compile(rf"[\"']{_NAME}\\?[\"']\s{{0,9}}:\s{{0,9}}\\?\"(?P<b>[^\"\\]+)", re.IGNORECASE)),
+    (
+        "a password with its name",
+        re.compile(
+            r"(?<![\w.-])[\w.-]{0,60}(?:password|passwd|passphrase|secret|token|api[-_ ]?key)\s{0,9}:\s{1,9}"
+            r"(?:'(?P<s>[^'\n]{6,})'|\"(?P<d>[^\"\n]{6,})\"|(?P<b>[^\s'\";|&<>()]{6,}))",
+            re.IGNORECASE,
+        ),
+    ),
+    ("the password of curl -u", re.compile(r"(?<!\S)(?:-u|-U|--user|--proxy-user)[ =]?['\"]?[^\s:'\"]{1,200}:(?P<b>[^\s'\"]+)")),
+    ("the password of an HTTP client", _of_tools(r"http|https|xh", r"-a[ =]?", r"['\"]?[^\s:'\"]{1,200}:(?P<b>[^\s'\"]+)")),
+    (
+        "a cookie",
+        _of_tools("curl", r"(?:-b|--cookie)[ =]?", r"(?:'(?P<s>[^'=]+=[^']+)'|\"(?P<d>[^\"=]+=[^\"]+)\"|(?P<b>[^\s'\"=]+=[^\s'\"]+))"),
+    ),
+    ("the password of a file server", _of_tools("lftp|ncftp|ncftpput|ncftpget", r"-u[ ]?", r"['\"]?[^\s,'\"]{1,200},(?P<b>[^\s'\"]+)")),
+    (
+        "the password of a file server",
+        _of_tools("smbclient|smbget|smbspool|rpcclient|net|smbmap", r"(?:-U|--user)[ =]?", r"['\"]?[^\s%'\"]{1,200}%(?P<b>[^\s'\"]+)"),
+    ),
+    (
+        "the password of a database tool",
+        _of_tools("sqlplus|expdp|impdp|rman|sqlldr|exp|imp", "", r"['\"]?[\w.-]{1,100}/(?P<b>[^\s@'\"/]+)@"),
+    ),
+    ("a password", _of_tools("htpasswd", r"-\w{0,9}b\w{0,9}\s{1,9}\S{1,400}\s{1,9}\S{1,200}\s{1,9}")),
+    (
+        "a secret key",
+        re.compile(
+            rf"(?<![\w-])mc\s{{1,9}}(?:alias\s{{1,9}}set|config\s{{1,9}}host\s{{1,9}}add)(?:\s{{1,9}}\S{{1,400}}){{3}}\s{{1,9}}{_VALUE}"
+        ),
+    ),
+    ("a token", re.compile(rf"(?<![\w-])vault\s{{1,9}}login\s{{1,9}}(?!-){_VALUE}")),
+    (
+        "a password",
+        re.compile(
+            rf"(?<![\w-])echo\s{{1,9}}(?:-\w\s{{1,9}})?{_VALUE}\s{{0,9}}\|\s{{0,9}}(?:sudo\s{{1,9}}-\w{{0,9}}S|(?:sudo\s{{1,9}})?chpasswd)"
+        ),
+    ),
+    *(("the password of a program", _of_tools(programs, option)) for programs, option in _TOOLS),
+    ("the hash of a password", re.compile(r"\$(?P<b>(?:[1567y]|2[aby]|apr1|argon2\w{1,2}|pbkdf2[\w-]{0,20})\$[./A-Za-z0-9$=,+]{20,})")),
+    (
+        "a token",
+        re.compile(r"\b(?P<b>(?:gh[pousr]_|github_pat_|glpat-|xox[abprs]-|AKIA|sk_live_|sk-|jw_|hvs\.|dop_v1_|eyJ)[A-Za-z0-9_.=/+-]{12,})"),
+    ),
 )
 _RANDOM = re.compile(r"(?<![A-Za-z0-9+_%{$])[A-Za-z0-9+_-]{20,}={0,2}(?![A-Za-z0-9+_])")
 _LEAST_ENTROPY = 3.6  # bits a character: words and paths have less, random texts of 20 characters have more

@@ -34,7 +34,6 @@ SECTIONS = {
 # The titles of topics that are not translated: lists show them in the viewer's language.
 TITLES = (
     say("A million jobs"),
-    say("Admin guide"),
     say("Alerts"),
     say("Architecture"),
     say("Back up and restore an installation"),
@@ -51,7 +50,6 @@ TITLES = (
     say("Migrate the old scheduler"),
     say("Migration guide"),
     say("Monitor an installation"),
-    say("Operations guide"),
     say("Plan capacity"),
     say("REST"),
     say("Replace the key of an installation"),

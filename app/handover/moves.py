@@ -79,7 +79,7 @@ class Moves:
             self._hold(hand_over)
             ledger.propose(hand_over.id, hand_over.epoch)
             row = ledger.get(hand_over.id)
-            if row is None or (is_busy(row) and ledger.is_alive()) or not ledger.commit(hand_over.id, hand_over.epoch):
+            if row is None or (is_busy(row) and ledger.is_alive()) or not ledger.commit(row, hand_over.epoch):
                 return
         job = self.job_of(hand_over)
         if job is not None:

@@ -195,7 +195,8 @@ class Shadow:
     """Since when and why a job is in shadow mode: its due times are planned, and each becomes a shadow run that runs nothing.
 
     `held_by` names what alone may end it, such as a hand-over from another scheduler; "" where people may. `since_due` is the first due
-    time that did not become a run because of it; None if the job had none, or was in shadow mode before under another name.
+    time that did not become a run because of it, or its beginning if the job had no due time; None if the job was in shadow mode before
+    under another name.
     """
 
     reason: str

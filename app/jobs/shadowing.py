@@ -17,7 +17,7 @@ from app.jobs.model import Job, Shadow
 from app.jobs.reading import load_shadow
 from app.jobs.records import ShadowRun
 from app.jobs.registry_store import RegistryStore
-from app.jobs.rules import Schedules
+from app.jobs.rules import OutboxEntry, Schedules
 from app.jobs.shadow_store import ShadowStore
 from app.outbox.event_store import Events
 from app.outbox.events import JobChanged
@@ -66,14 +66,14 @@ class Shadowing:
         can still run it. The `since_due` of the shadow mode is the first due time that has not become a run.
 
         With `held_by`, `KIND:NUMBER`, only a caller that gives the same value can end the shadow mode. A caller with a higher number of the
-        same kind takes it over.
+        same kind takes it over. Such a caller may also hold a job that never starts by itself.
         Raises ValidationFailed; Conflict for a job that never starts by itself; NotFound, StaleVersion.
         """
         require(actor, May.CHANGE_JOBS)
         before, reason = self._access.at_version(actor, job_id, version), load_shadow(body)
         if before.shadow is not None and before.shadow.held_by == held_by:
             return before
-        if before.shadow is None:
+        if before.shadow is None and not held_by:
             _refuse_idle(before)
 
         def begin(job: Job) -> Job | None:
@@ -82,7 +82,7 @@ class Shadowing:
                 _refuse_newer(job, held_by)
                 shadow = replace(job.shadow, held_by=held_by, since_due=None)
             else:
-                shadow = Shadow(reason=reason, by=actor.name, at=now, held_by=held_by, since_due=job.next_run_at)
+                shadow = Shadow(reason=reason, by=actor.name, at=now, held_by=held_by, since_due=self._first_not_run(job, now))
             after = replace(job, shadow=shadow, version=job.version + 1, updated_by=actor.name, updated_at=now)
             return after if self._store.update(job, after, reschedule=True) else None
 
@@ -95,7 +95,7 @@ class Shadowing:
         """Ends the shadow mode; a job that is not in shadow mode stays as it is. Returns the job.
 
         The first real run is the first due time after now: what was recorded as a shadow run does not run later. With `next_run_at` it is
-        that time, also if it has passed.
+        that time, also if it has passed. A job that is paused or switched off stays so.
         Raises ValidationFailed if the schedule cannot be computed; Conflict if somebody else holds the shadow mode; ApprovalNeeded;
         NotFound, StaleVersion.
         """
@@ -111,8 +111,14 @@ class Shadowing:
 
         def end(job: Job) -> Job | None:
             now = self._clock.now()
-            owed, due = ([], next_run_at) if next_run_at is not None else self._passed.on_shadow_end(job, now=now)
-            after = replace(job, shadow=None, next_run_at=due, version=job.version + 1, updated_by=actor.name, updated_at=now)
+            owed, changes = list[OutboxEntry](), dict[str, Any]()
+            if next_run_at is None:
+                owed, changes["next_run_at"] = self._passed.on_shadow_end(job, now=now)
+            elif job.paused is not None:  # the first due time that the pause lets go by
+                changes["paused"] = replace(job.paused, since_due=next_run_at)
+            elif job.definition.enabled:
+                changes["next_run_at"] = next_run_at
+            after = replace(job, shadow=None, version=job.version + 1, updated_by=actor.name, updated_at=now, **changes)
             return after if self._store.update(job, after, reschedule=True, owed=owed) else None
 
         action = self._audit.action(actor, "job.end_shadow", kind="job", target_id=job_id, name=before.definition.name, diff=diff)
@@ -121,6 +127,13 @@ class Shadowing:
         if next_run_at is not None:
             self._shadows.forget_from(job_id, next_run_at)
         return after
+
+    def _first_not_run(self, job: Job, now: datetime) -> datetime:
+        """The first due time that has not become a run; now if the job has none."""
+        due, schedule = job.paused.since_due if job.paused else job.next_run_at, job.definition.schedule
+        if due is None and schedule.trigger.is_timed and self._rules.not_computable(schedule) is None:
+            due = self._rules.next_after(schedule, now)
+        return due or now
 
     def _event(self, job: Job) -> JobChanged:
         return JobChanged(at=self._clock.now(), job_id=job.id, changed=("shadow",), version=job.version)

@@ -102,9 +102,11 @@ class Ledger:
         allowed = {"_id": name, "$or": [{"epoch": {"$lt": epoch}, "owner": OLD}, {"epoch": epoch, "owner": {"$in": [OLD, MOVING]}}]}
         self._jobs.update_one(allowed, [{"$set": {"owner": MOVING, "epoch": epoch, "lapses_at": until}}])
 
-    def commit(self, name: str, epoch: int) -> bool:
-        """Hands a job to Jobwright. From then on the old scheduler never begins a run of it. Returns False if the proposal has lapsed."""
-        proposed = {"_id": name, "owner": MOVING, "epoch": epoch, "$expr": {"$gt": ["$lapses_at", NOW]}}
+    def commit(self, seen: Mapping[str, Any], epoch: int) -> bool:
+        """Hands a job to Jobwright. From then on the old scheduler never begins a run of it. Returns False if the proposal has lapsed, or
+        if the old scheduler has begun or ended a run since the job was as in `seen`, a result of `get`."""
+        same = {"_id": seen["_id"], "next_due_at": seen["next_due_at"], "running": seen.get("running")}
+        proposed = {**same, "owner": MOVING, "epoch": epoch, "$expr": {"$gt": ["$lapses_at", NOW]}}
         return self._jobs.update_one(proposed, {"$set": {"owner": JOBWRIGHT, "lapses_at": None}}).matched_count == 1
 
     def give_back(self, name: str, epoch: int, next_due_at: datetime | None) -> None:

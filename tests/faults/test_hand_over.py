@@ -221,7 +221,7 @@ def test_a_process_that_was_frozen_cannot_undo_a_newer_decision(worlds: Worlds) 
     assert old_decision is not None
     worlds.services.hand_overs.roll_back(SYSTEM, NAME)
     worlds.ledger.propose(NAME, old_decision.epoch)
-    assert not worlds.ledger.commit(NAME, old_decision.epoch)
+    assert not worlds.ledger.commit(worlds.ledger.get(NAME) or {}, old_decision.epoch)
     with pytest.raises(Conflict):
         worlds.services.shadowing.end(SYSTEM, old_decision.job_id, held_by=old_decision.holder)
     with pytest.raises(Conflict):

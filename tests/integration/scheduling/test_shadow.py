@@ -120,6 +120,28 @@ def test_shadow_mode_can_end_at_a_chosen_due_time(services: Services, super_admi
     assert {run["due_at"] for run in shadows(store, job)}.isdisjoint(ran)
 
 
+@pytest.mark.parametrize("change", ["pause", "disable"])
+def test_a_job_that_is_paused_or_switched_off_stays_so_when_its_shadow_mode_ends(
+    services: Services, super_admin: Actor, store: Store, clock: ManualClock, change: str
+) -> None:
+    """A hand-over may wait for hours, and people change the job meanwhile."""
+    job = services.shadowing.begin(super_admin, every_second(services, super_admin).id, {}, held_by="migration:1")
+    if change == "pause":
+        services.pausing.pause(super_admin, job.id, {"reason": "not now"})
+    else:
+        services.jobs.set_enabled(super_admin, job.id, enabled=False)
+    wanted = clock.now() + timedelta(seconds=2)
+    after = services.shadowing.end(super_admin, job.id, held_by="migration:1", next_run_at=wanted)
+    assert (after.shadow, after.next_run_at) == (None, None)
+    clock.advance(5)
+    dispatcher(store, services, clock).tick()
+    assert records(store, job) == []
+    if change == "pause":
+        services.pausing.resume(super_admin, job.id)
+        dispatcher(store, services, clock).recover()
+        assert [(row["reason"], row["due_times"]["first"], row["due_times"]["count"]) for row in records(store, job)] == [("paused", wanted, 4)]
+
+
 def test_beginning_twice_changes_nothing_and_a_manual_job_is_refused(services: Services, super_admin: Actor) -> None:
     job = begin(services, super_admin, every_second(services, super_admin))
     assert begin(services, super_admin, job).version == job.version

@@ -254,9 +254,17 @@ def _update(entry: Entry, due: float | None) -> str:
         change = f"{{_id: {json.dumps(job_id)}}}, {{$set: {{next_run_time: {'null' if due is None else repr(due)}}}}}"
         script = f"db.getSiblingDB({json.dumps(values['store_database'])}).getCollection({json.dumps(table)}).updateOne({change})"
         return f"mongosh {shlex.quote(address)} --eval {shlex.quote(script)}"
-    text = job_id.replace("'", "''")
-    statement = f"UPDATE {table} SET next_run_time = {'NULL' if due is None else repr(due)} WHERE id = '{text}'"  # noqa: S608 - for people
+    text = _quoted(job_id, address)
+    statement = f"UPDATE {table} SET next_run_time = {'NULL' if due is None else repr(due)} WHERE id = {text}"  # noqa: S608 - for people
     return run_sql(address, statement)
+
+
+def _quoted(text: str, address: str) -> str:
+    """Returns a text as a literal of SQL. In MySQL and MariaDB a backslash begins an escape, unless the server is told otherwise: there the
+    text is written as bytes, which mean the same in each mode."""
+    if address.startswith(("mysql", "mariadb")) and "\\" in text:
+        return f"CONVERT(X'{text.encode().hex()}' USING utf8mb4)"
+    return "'" + text.replace("'", "''") + "'"
 
 
 def run_sql(address: str, statement: str) -> str:

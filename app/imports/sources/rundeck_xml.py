@@ -34,10 +34,11 @@ def _value(element: ElementTree.Element, path: Path, depth: int) -> Any:
         found["text"] = element.text.strip()
     for child in element:
         value = _value(child, path, depth + 1)
-        if child.tag in found:
-            found[child.tag] = [*(found[child.tag] if isinstance(found[child.tag], list) else [found[child.tag]]), value]
-        else:
-            found[child.tag] = value
+        present = found.setdefault(child.tag, value)
+        if isinstance(present, list):
+            present.append(value)
+        elif present is not value:
+            found[child.tag] = [present, value]
     return found
 
 

@@ -7,13 +7,14 @@ caller knows, such as `crontab(...)`. Everything else is Unknown, with its text.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 LONGEST_TEXT = 200
 DEEPEST = 60
 MOST_NUMBER = 10**15
+LARGEST = 100_000  # characters of a text, and values of a list or a dict with all that is in them
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,12 @@ class PythonData:
                 self._imported[alias.asname] = alias.name
 
     def value(self, node: ast.expr, depth: int = 0) -> Any:
-        """Returns the value of an expression; Unknown where it is not data."""
+        """Returns the value of an expression; Unknown where it is not data, or if it is larger than LARGEST."""
+        result = self._value(node, depth)
+        # Names stand for values, so a few lines can describe a value that no memory holds.
+        return _unknown(node) if depth == 0 and _left_of(LARGEST, result) < 0 else result
+
+    def _value(self, node: ast.expr, depth: int) -> Any:
         if depth > DEEPEST:
             return Unknown("…")
         match node:
@@ -123,13 +129,16 @@ class PythonData:
         return _unknown(node) if result is None or abs(result) >= MOST_NUMBER else result
 
     def _joined(self, node: ast.JoinedStr, depth: int) -> Any:
-        texts = []
+        texts, left = [], LARGEST
         for part in node.values:
             plain = isinstance(part, ast.FormattedValue) and part.conversion == -1 and part.format_spec is None
             value = self.value(part.value if isinstance(part, ast.FormattedValue) else part, depth + 1)
             if (isinstance(part, ast.FormattedValue) and not plain) or not isinstance(value, str | int | float):
                 return _unknown(node)
             texts.append(str(value))
+            left -= len(texts[-1])
+            if left < 0:
+                return _unknown(node)
         return "".join(texts)
 
     def _call(self, node: ast.Call, depth: int) -> Any:
@@ -142,6 +151,24 @@ class PythonData:
         if known is None or "**" in keywords or any(isinstance(argument, ast.Starred) for argument in node.args):
             return _unknown(node)
         return Made(known, tuple(arguments), keywords)
+
+
+def _left_of(most: int, value: Any) -> int:
+    """Returns what is left of a size after a value, or a negative number as soon as it is used up."""
+    most -= len(value) if isinstance(value, str) else 1
+    inner: Iterable[Any] = ()
+    match value:
+        case Made():
+            inner = (*value.arguments, *value.keywords.values())
+        case dict():
+            inner = (*value, *value.values())
+        case list():
+            inner = value
+    for item in inner:
+        if most < 0:
+            break
+        most = _left_of(most, item)
+    return most
 
 
 def _unknown(node: ast.AST) -> Unknown:

@@ -139,7 +139,9 @@ def test_a_job_that_is_paused_or_switched_off_stays_so_when_its_shadow_mode_ends
     if change == "pause":
         services.pausing.resume(super_admin, job.id)
         dispatcher(store, services, clock).recover()
-        assert [(row["reason"], row["due_times"]["first"], row["due_times"]["count"]) for row in records(store, job)] == [("paused", wanted, 4)]
+        assert [(row["reason"], row["due_times"]["first"], row["due_times"]["count"]) for row in records(store, job)] == [
+            ("paused", wanted, 4)
+        ]
 
 
 def test_beginning_twice_changes_nothing_and_a_manual_job_is_refused(services: Services, super_admin: Actor) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -16,6 +18,7 @@ from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 
+from app.imports.entries import Entry, EntryKind
 from app.imports.plan import Plan, State, decide, make_plan, state_of
 from app.imports.sources import SOURCES, SourceError, SourceOptions, split_place
 from app.imports.sources.apscheduler import run_sql
@@ -181,3 +184,17 @@ def test_a_table_with_another_name_must_be_named(path: Path) -> None:
 def test_the_type_alone_is_enough_with_an_address() -> None:
     assert split_place("apscheduler:")[0] is SOURCE
     assert SOURCE.shown_place("", SourceOptions(machine="a", address="mongodb://u:p@db/shop")) == "mongodb://db/shop"
+
+
+@pytest.mark.parametrize("job_id", ["it's", "\\", "\\'; DROP TABLE x; -- ", "a\\' OR '1'='1"])
+def test_an_id_cannot_leave_its_place_in_a_command_for_mysql(job_id: str) -> None:
+    """MySQL reads a backslash as an escape: two quotes after it end the text."""
+    store = {"store_address": "mysql+pymysql://db/shop", "store_table": "jobs", "store_database": "", "id": job_id, "next_run_time": ""}
+    command = SOURCE.disable(Entry(id="x", where="jobs x", kind=EntryKind.JOB, raw="", values=store))
+    statement = shlex.split(command)[-1]
+    *_, literal = statement.partition(" WHERE id = ")
+    if "\\" in job_id:
+        assert bytes.fromhex(literal.partition("X'")[2].partition("'")[0]).decode() == job_id
+        assert re.fullmatch(r"CONVERT\(X'[0-9a-f]+' USING utf8mb4\)", literal)
+    else:
+        assert literal == "'" + job_id.replace("'", "''") + "'"

@@ -331,3 +331,14 @@ def test_a_shelf_of_something_else_says_so(tmp_path: Path, data: bytes, words: s
         database.execute("INSERT INTO Dict VALUES (?, ?)", (b"entries", data))
     with pytest.raises(SourceError, match=words):
         plan_of(path)
+
+
+@pytest.mark.parametrize("doubled", ["a + a", "[a, a]", "f'{a}{a}'", "{'x': a, 'y': a}", "[*[a], a]", "dict(x=a, y=a)"])
+def test_a_file_that_doubles_a_value_in_each_line_is_read_at_once(tmp_path: Path, doubled: str) -> None:
+    """80 lines describe a value of 2^80 parts."""
+    path = tmp_path / "celeryconfig.py"
+    lines = ["a = 'xy'", *[f"a = {doubled}"] * 80, "beat_schedule = {'one': {'task': 'shop.one', 'schedule': 60.0, 'args': [a]}}"]
+    path.write_text("\n".join(lines))
+    (entry,) = plan_of(path, app="shop")["entries"]
+    assert state_of(entry) is State.OPEN
+    assert len(json.dumps(entry)) < 1_000_000

@@ -19,6 +19,7 @@ from app.cli.output import echo, note, print_json
 
 IMPORTS, JOBS = "/imports", "/scheduler-jobs"
 BATCH = 10
+CHANGED = "Its original is gone, and the source has new entries: perhaps it was edited. If it is disabled, add --disabled --only ENTRY."
 
 
 @click.command(
@@ -37,11 +38,15 @@ def cut_over(
     """Switch on the next imported jobs of a plan whose originals are disabled.
 
     For each job whose original is still active, the command that disables the original is printed, and the job stays as it is: it would run
-    twice. Run these commands and then this one again. Entries that the old scheduler had disabled are left alone. The exit code is 1 if an
-    original is still active.
+    twice. Run these commands and then this one again. Entries that the old scheduler had disabled are left alone. If an original is gone
+    and the source has entries that the plan does not know, the original may have been edited: its job stays as it is, too. The exit code is
+    1 if an original is, or may be, still active.
     """
     planned, source = read_plan_file(plan_file)
-    active = set() if disabled else active_entries(read_source(planned, source, address_file).entries)
+    entries = () if disabled else read_source(planned, source, address_file).entries
+    changed = perhaps_changed(planned["entries"], entries)
+    running = active_entries(entries)
+    active = {entry.id: source.disable(entry) for entry in entries if entry.id in running}  # the plan may have another line
     imported = {row["entry"]: row for row in client.get(IMPORTS, "imports", source=planned["source"]["name"])["imports"]}
     chosen = [entry for entry in planned["entries"] if entry["id"] in imported and (not only or entry["id"] in only)]
     rows: list[dict[str, str]] = []
@@ -50,7 +55,12 @@ def cut_over(
         if len(rows) == count:
             break
         if _is_waiting(entry, row):
-            result, detail = ("active", entry["disable"]) if entry["id"] in active else _switch_on(client, row)
+            if entry["id"] in active:
+                result, detail = "active", active[entry["id"]]
+            elif entry["id"] in changed:
+                result, detail = "changed", CHANGED
+            else:
+                result, detail = _switch_on(client, row)
             rows.append({"entry": entry["id"], "name": row["name"], "result": result, "detail": detail})
     if as_json:
         print_json({"entries": rows})
@@ -63,6 +73,13 @@ def cut_over(
 def active_entries(entries: Collection[Any]) -> set[str]:
     """Returns the ids of the entries that the old scheduler still runs."""
     return {entry.id for entry in entries if entry.kind == "job" and not entry.disabled}
+
+
+def perhaps_changed(planned: Collection[Mapping[str, Any]], entries: Collection[Any]) -> set[str]:
+    """Returns the ids of planned entries that may run under another id: they are gone, and there are active ones that the plan does not
+    know. Somebody may have edited an original in place of disabling it."""
+    known, present = {entry["id"] for entry in planned}, {entry.id for entry in entries}
+    return known - present if active_entries(entries) - known else set()
 
 
 def _is_waiting(entry: Mapping[str, Any], row: Mapping[str, Any]) -> bool:

@@ -98,6 +98,10 @@ def test_cut_over_switches_on_what_is_disabled_and_nothing_twice(service: Servic
     assert (first.returncode, first.stdout.count("active    ")) == (1, 2)
     assert "| sed '1s/^/#jobwright# /' |" in first.stdout
     lines = tab.read_text().splitlines()
+    tab.write_text("\n".join(["# new", "5" + lines[0], *lines[1:]]) + "\n")
+    edited = rows(environment, "cut-over", str(plan))
+    assert [row["result"] for row in edited] == ["changed", "active", "active"], "the first one runs at another time"
+    assert "sed '4s/" in edited[2]["detail"]
     tab.write_text("\n".join(["#jobwright# " + lines[0], "#jobwright# " + lines[1], lines[2]]) + "\n")
     assert [row["result"] for row in rows(environment, "cut-over", str(plan))] == ["on", "on", "active"]
     assert [row["result"] for row in rows(environment, "cut-over", str(plan))] == ["active"]

@@ -53,7 +53,6 @@ TITLES = (
     say("Replace the key of an installation"),
     say("Run jobs on Celery workers"),
     say("Secure an installation"),
-    say("See what a job would run"),
     say("Send traces to OpenTelemetry"),
     say("Service protocol"),
     say("Settings"),
@@ -65,7 +64,6 @@ TITLES = (
     say("What Jobwright promises, and the test that tries to break it"),
     say("Who may do what"),
     say("Write a template of your own"),
-    say("Your first hour as an admin"),
 )
 # The help topic of a page, by the beginning of its address.
 TOPICS = (

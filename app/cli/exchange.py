@@ -59,7 +59,7 @@ def import_file(client: Client, file: TextIO) -> None:
 
     Jobs that exist already are not changed.
     """
-    _carry_out(client, file.read(), as_json=False, only_new="true")
+    _carry_out(client, _text(file), as_json=False, only_new="true")
 
 
 @click.command("plan", epilog=examples("jobwright plan jobs.yaml", "jobwright export | jobwright plan -"))
@@ -72,7 +72,7 @@ def plan_file(client: Client, file: TextIO, prune: bool, as_json: bool) -> None:
 
     The exit code is 1 if the file has an invalid job, 10 if `apply` would change something, and otherwise 0.
     """
-    plan = client.send_file(f"{JOBS}/plan", "steps", file.read(), **_pruning(prune))
+    plan = client.send_file(f"{JOBS}/plan", "steps", _text(file), **_pruning(prune))
     print_json(plan) if as_json else _print_plan(plan)
     if not plan.get("valid"):
         sys.exit(ExitCode.FAILED)
@@ -91,7 +91,15 @@ def apply_file(client: Client, file: TextIO, prune: bool, as_json: bool) -> None
     Creates the jobs that are missing and changes those that differ. If the file has an invalid job, nothing is changed. The exit code is 1
     if the file has an invalid job or a step fails.
     """
-    _carry_out(client, file.read(), as_json=as_json, **_pruning(prune))
+    _carry_out(client, _text(file), as_json=as_json, **_pruning(prune))
+
+
+def _text(file: TextIO) -> str:
+    """Returns the text of a file. Raises UsageError if it is not UTF-8."""
+    try:
+        return file.read()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{file.name} is not UTF-8: the byte at position {error.start} is wrong. Convert it with iconv.") from error
 
 
 def _pruning(prune: bool) -> dict[str, str]:

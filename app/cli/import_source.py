@@ -63,7 +63,7 @@ def read_plan_file(path: Path) -> tuple[Plan, Source]:
     from app.imports.plan import PlanError, read_plan  # noqa: PLC0415 - `--help` does without it
     from app.imports.sources import SOURCES  # noqa: PLC0415 - the same
 
-    planned = read_plan(path.read_text(encoding="utf-8"))
+    planned = read_plan(path.read_text(encoding="utf-8", errors="replace"))
     source = SOURCES.get(planned["source"]["type"])
     if source is None:
         raise PlanError(f"The plan is of a source that this release does not know: {planned['source']['type']}.")

@@ -139,6 +139,8 @@ def plan(
     if output is not None:
         _write(output, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
         if view == "text":
+            for remark in made["remarks"]:
+                note(remark)
             note(f"{summary(made)} The plan is in {output}.")
             return
     if view == "json":
@@ -180,7 +182,8 @@ def apply_plan(
             continue
         state = state_of(entry)
         result, detail = _create(client, planned, entry, shadow=shadow) if state is State.READY else (state.value, _why_not(entry, state))
-        rows.append({"entry": entry["id"], "result": result, "detail": detail, "disable": entry.get("disable", "")})
+        row = {"entry": entry["id"], "where": entry["where"], "result": result, "detail": detail, "disable": entry.get("disable", "")}
+        rows.append(row)
     if as_json:
         print_json({"entries": rows})
     else:
@@ -301,7 +304,7 @@ def _result_line(result: str, name: str, detail: str) -> str:
 
 def _print_results(rows: Sequence[Mapping[str, str]], *, shadow: bool) -> None:
     for row in rows:
-        echo(_result_line(row["result"], row["entry"], row["detail"]))
+        echo(_result_line(row["result"], f"{row['entry']} ({row['where']})", row["detail"]))
     there = [row for row in rows if row["result"] in {"created", "exists"}]
     if there:
         words = "The jobs are paused. Before you resume one (jobwright job resume NAME), disable its original:"

@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any
 
 from app.errors import JobwrightError
-from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, Draft, Entry, EntryKind, Question, Reading
+from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times, compare, trigger_of, trigger_times
+from app.imports.mapping.command import TEMPLATE
 from app.imports.mapping.jobs import map_entry
 from app.imports.mapping.named import check_calls
 from app.imports.names import name_of_command, name_of_job, short, unique
@@ -172,6 +173,8 @@ def _plan_entry(source: Source, entry: Entry, shared: _Shared) -> PlanEntry:
     plain: PlanEntry = {"id": entry.id, "where": entry.where, "kind": entry.kind.value, "raw": entry.raw, "secrets": list(entry.secrets)}
     if entry.kind is not EntryKind.JOB:
         return {**plain, **_NO_JOB, "reason": entry.reason}
+    if entry.command is not None and (damage := _damage(entry.command)):
+        return {**plain, **_NO_JOB, "kind": EntryKind.INVALID.value, "reason": damage}
     draft = Draft(body=_body(source, entry), prints=entry.prints, connections=shared.connections)
     times = source.schedule(entry, shared.options, draft)
     map_entry(entry, source, shared.options, draft)
@@ -184,6 +187,8 @@ def _plan_entry(source: Source, entry: Entry, shared: _Shared) -> PlanEntry:
     waits_for = ""
     if shared.templates is not None and draft.body["template_type"] not in shared.templates:
         waits_for = f"the template {draft.body['template_type']}"
+        if draft.body["template_type"] == TEMPLATE:
+            waits_for += ", which is off until JOBWRIGHT_COMMAND_PROGRAMS lists programs. Then make the plan again"
     return {
         **plain,
         "reason": "",
@@ -198,6 +203,14 @@ def _plan_entry(source: Source, entry: Entry, shared: _Shared) -> PlanEntry:
         "disable": source.disable(entry),
         "enable": source.enable(entry),
     }
+
+
+def _damage(command: CommandLine) -> str:
+    """Returns why a job cannot run the same command; "" if it can."""
+    text = "".join((command.text, command.stdin or "", *command.environment, *command.environment.values()))
+    if "\ufffd" in text:
+        return "the command or one of its variables is not UTF-8. Convert the file with iconv"
+    return "the command or one of its variables contains a NUL character" if "\0" in text else ""
 
 
 def _body(source: Source, entry: Entry) -> dict[str, Any]:

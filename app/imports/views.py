@@ -93,6 +93,8 @@ def as_html(plan: Plan) -> str:
     source = plan["source"]
     about = f"{summary(plan)} Made at {plan['made_at']}. Plan {plan['hash'][:16]}."
     head = f"<h1>Import of {escape(source['name'])}</h1><p>{escape(about)}</p>"
+    head += f"<p>Time zone: {escape(source['timezone'] or 'of each entry')}.</p>"
+    head += "".join(f"<p>{escape(remark)}</p>" for remark in plan["remarks"])
     body = "".join(_entry_html(entry) for entry in plan["entries"])
     title = f"Import of {escape(source['name'])}"
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -114,7 +116,7 @@ def _entry_html(entry: PlanEntry) -> str:
     if entry["disabled"]:
         parts.append(f"<p>It {escape(entry['disabled'])}, and stays so.</p>")
     rows = [(field["name"], field["value"], field["fate"], field["target"], field["reason"]) for field in entry["fields"]]
-    parts.append(_table(("Field", "Value", "Fate", "Field of the job", "Reason"), rows))
+    parts.append(_table(("Field", "Value", "What becomes of it", "Field of the job", "Reason"), rows))
     if entry["needs"]:
         needs = [(need["name"], need["kind"], str(need["settings"] or ""), need["secret"]) for need in entry["needs"]]
         parts.append(_table(("Connection", "Kind", "Settings", "Secret"), needs))

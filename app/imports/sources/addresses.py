@@ -23,7 +23,7 @@ def full_address(place: str, options: SourceOptions, schemes: Collection[str]) -
         raise SourceError(f"The address of the source contains a password, which other users of the machine can read. {HOW}")
     address = options.address or place
     if not address:
-        raise SourceError(f"The address of the store is missing. Write it after the type, or, with a password: {HOW}")
+        raise SourceError(f"The address of the store is missing. If it has no password, write it after the type. {HOW}")
     scheme = address.partition("://")[0].lower()
     if "://" not in address or scheme.partition("+")[0] not in schemes:
         raise SourceError(f"The address of the store must begin with {' or '.join(f'{known}://' for known in sorted(schemes))}.")

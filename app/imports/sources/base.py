@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 from app.errors import JobwrightError
@@ -18,6 +19,21 @@ class SourceError(JobwrightError):
 
     title = "The source cannot be read"
     status = 422
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """Returns the content of a file. Raises SourceError if it cannot be read, is larger than `largest` bytes, or is no regular file: a
+    pipe or a device may have no end, and cannot be read again by the next command."""
+    try:
+        if path.exists() and not path.is_file():
+            raise SourceError(f"{path} is not a regular file. Save its content in a file, and name that file.")
+        if path.stat().st_size > largest:
+            raise SourceError(f"{path} has more than {largest:,} bytes.")
+        return path.read_bytes()
+    except PermissionError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}. Run the command as a user who may read it.") from error
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from app.imports.cron_fields import FIELD_NAMES, NICKNAMES, REBOOT, CronFields, 
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times, cron_times
 from app.imports.secrets import Redactor
-from app.imports.sources.base import Source, SourceError, SourceOptions
+from app.imports.sources.base import Source, SourceError, SourceOptions, read_bytes
 from app.zones import is_zone
 
 LAYOUTS = ("auto", "user", "system", "scripts")
@@ -144,13 +144,10 @@ def _files(path: Path, remarks: list[str]) -> list[Path]:
 
 
 def text_of(file: Path) -> tuple[str, bytes]:
-    """Returns a file as text and as bytes. Raises SourceError."""
-    try:
-        data = file.read_bytes()
-    except PermissionError as error:
-        raise SourceError(f"{file} cannot be read: {error.strerror}. Run the command as a user who may read it.") from error
-    if len(data) > LARGEST_BYTES:
-        raise SourceError(f"{file} has more than {LARGEST_BYTES:,} bytes.")
+    """Returns a file as text and as bytes. Bytes that are not UTF-8 become U+FFFD. Raises SourceError."""
+    data = read_bytes(file, LARGEST_BYTES)
+    if b"\0" in data:
+        raise SourceError(f"{file} is not a text file: it contains NUL bytes. If it is UTF-16, convert it with iconv.")
     return data.decode("utf-8", errors="replace").removeprefix("\ufeff"), data
 
 

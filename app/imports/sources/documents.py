@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from app.imports.entries import Draft
-from app.imports.sources.base import SourceError
+from app.imports.sources.base import SourceError, read_bytes
 
 LARGEST_BYTES = 20_000_000
 MOST_FILES = 20_000
@@ -31,14 +31,7 @@ class Files:
 
     def read(self, path: Path, *, strict: bool = True) -> str:
         """Returns the text of a file. Raises SourceError if it cannot be read, is too large, or, with `strict`, is not UTF-8."""
-        try:
-            if path.stat().st_size > LARGEST_BYTES:
-                raise SourceError(f"{path} has more than {LARGEST_BYTES:,} bytes.")
-            data = path.read_bytes()
-        except PermissionError as error:
-            raise SourceError(f"{path} cannot be read: {error.strerror}. Run the command as a user who may read it.") from error
-        except OSError as error:
-            raise SourceError(f"{path} cannot be read: {error.strerror}.") from error
+        data = read_bytes(path, LARGEST_BYTES)
         self.digest.update(f"{path.name}\0{len(data)}\0".encode() + data)
         try:
             return data.decode("utf-8-sig", errors="strict" if strict else "replace")

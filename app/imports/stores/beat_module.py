@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.imports.sources.base import SourceError, SourceOptions
+from app.imports.sources.base import SourceError, SourceOptions, read_bytes
 from app.imports.stores.beat import BeatEntry, BeatReading, Spec, crontab_spec
 from app.imports.stores.python_data import Made, PythonData, Unknown, unknown_in, without_unknown
 
@@ -44,12 +44,7 @@ class _Found:
 def read_module(place: str, options: SourceOptions) -> BeatReading:
     """Returns the entries of a file. Raises SourceError."""
     path = Path(place)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SourceError(f"{place} cannot be read: {error.strerror}.") from error
-    if len(data) > LARGEST_BYTES:
-        raise SourceError(f"{place} has more than {LARGEST_BYTES:,} bytes.")
+    data = read_bytes(path, LARGEST_BYTES)
     try:
         tree = ast.parse(data)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

@@ -267,3 +267,16 @@ def test_a_file_of_jobs_is_still_imported(store: Store, mongod: str, tmp_path: P
     file.write_text("jobwright: 1\njobs:\n- name: first\n  template_type: webhook_trigger\n  parameters: {url: https://example.com/}\n")
     assert "created   first" in jobwright(environment, "import", str(file), check=True).stdout
     assert "unchanged first" in jobwright(environment, "import", "file", str(file), check=True).stdout
+
+
+def test_a_file_that_is_not_utf_8_is_named(store: Store, mongod: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "MONGODB_URI": mongod, "JOBWRIGHT_DATABASE": store.database.name, "JOBWRIGHT_SECRET_KEY": KEY}
+    environment |= {"JOBWRIGHT_DATA_DIR": str(tmp_path / "data"), "PYTHONPATH": str(KINDS)}
+    file = tmp_path / "jobs.yaml"
+    file.write_bytes(b"jobwright: 1\njobs: [{name: M\xfcller}]\n")
+    for command in (("import",), ("import", "file"), ("plan",), ("apply",)):
+        refused = jobwright(environment, *command, str(file))
+        assert (refused.returncode, "is not UTF-8: the byte at position" in refused.stderr) == (2, True), refused.stderr
+    for step in ("apply", "verify", "cut-over", "roll-back"):
+        refused = jobwright(environment, "import", step, str(file))
+        assert (refused.returncode, "is not a plan" in refused.stderr) == (4, True), refused.stderr

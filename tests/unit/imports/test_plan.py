@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -158,8 +159,46 @@ def test_an_entry_that_never_comes_and_one_at_the_start_of_the_machine_have_no_s
 
 def test_an_entry_waits_for_a_template_that_is_missing(tmp_path: Path) -> None:
     (entry,) = plan_of(tmp_path, "0 4 * * * /a\n", templates={"noop"})["entries"]
-    assert (state_of(entry), entry["waits_for"]) == (State.WAITS, "the template command")
+    assert (state_of(entry), entry["waits_for"]) == (
+        State.WAITS,
+        "the template command, which is off until JOBWRIGHT_COMMAND_PROGRAMS lists programs. Then make the plan again",
+    )
     assert state_of(plan_of(tmp_path, "0 4 * * * /a\n", templates={"command"})["entries"][0]) is State.READY
+
+
+def test_what_is_not_utf_8_makes_no_job_with_another_command(tmp_path: Path) -> None:
+    path = tmp_path / "tab"
+    path.write_bytes(b"# M\xfcller\n0 1 * * * /opt/a\n0 2 * * * /opt/stra\xdfe\n")
+    options = SourceOptions(machine="web1", timezone="UTC")
+    plain, damaged = make_plan(SOURCES["crontab"], str(path), options, NOW)["entries"]
+    assert (state_of(plain), state_of(damaged)) == (State.READY, State.INVALID)
+    assert "is not UTF-8" in damaged["reason"]
+    path.write_bytes(b"NAME=stra\xdfe\n0 1 * * * /opt/a\n")
+    assert state_of(make_plan(SOURCES["crontab"], str(path), options, NOW)["entries"][0]) is State.INVALID
+
+
+@pytest.mark.parametrize("source", ["crontab", "anacrontab", "kubernetes", "rundeck", "cronicle"])
+def test_a_file_of_utf_16_is_refused_with_what_to_do(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes("0 1 * * * /opt/a\n".encode("utf-16"))
+    with pytest.raises(SourceError, match="iconv"):
+        SOURCES[source].read(str(path), SourceOptions(machine="web1", timezone="UTC"))
+
+
+@pytest.mark.parametrize("source", ["crontab", "anacrontab", "kubernetes", "rundeck", "cronicle", "celery-beat", "apscheduler"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "pipe.py"
+    os.mkfifo(path)
+    with pytest.raises(SourceError):
+        SOURCES[source].read(str(path), SourceOptions(machine="web1", timezone="UTC"))
+
+
+def test_remarks_are_in_the_page_too(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "0 4 * * * /a\n")
+    plan["remarks"] = ["<b> is left out."]
+    assert "&lt;b&gt; is left out." in as_html(plan)
+    assert "<b> is left out." in as_text(plan)
+    assert "Europe/Berlin" in as_html(plan)
 
 
 def test_the_time_zone_must_be_known(tmp_path: Path) -> None:

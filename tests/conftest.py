@@ -147,7 +147,7 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # Tests whose clock stands at START make sessions that are long over for mongod's own clock: it would remove them at any minute.
     # And mongod keeps the files of a dropped database for five minutes, open: at the pace of the tests, more than a process may open.
     with connect(uri) as client:
-        client.admin.command("setParameter", 1, ttlMonitorEnabled=False, minSnapshotHistoryWindowInSeconds=0, syncdelay=10.0)
+        client.admin.command("setParameter", 1, ttlMonitorEnabled=False, minSnapshotHistoryWindowInSeconds=60, syncdelay=10.0)
     yield uri
     server.stop()
     shutil.rmtree(folder)

@@ -379,7 +379,11 @@ def test_the_engine_carries_out_each_thing_once(
     (missed,) = (execution.id for execution in planned if execution.status == "missed")
     to_ops = ["given-up", "tried-twice", "first-failure", "second-failure", "missed", missed, "lost-for-good"]
     to_happy = ["followed-half", "pending", "lost", *(execution.id for execution in backfilled)]
-    assert mails(inbox) == Counter([*((key, "ops@example.com") for key in to_ops), *((key, "happy@example.com") for key in to_happy)])
+    expected = Counter([*((key, "ops@example.com") for key in to_ops), *((key, "happy@example.com") for key in to_happy)])
+    deliveries = list(recent.database["deliveries"].find({"status": "sent"}))
+    assert Counter((row["execution_id"], row["recipients"][0]) for row in deliveries) == expected
+    assert Counter(address for _, address in mails(inbox)) == Counter(address for _, address in expected)
+    assert set(mails(inbox).values()) == {1}, "each mail arrives once"
     assert services.given_up.items(boss) == []
     assert owed(recent) == {}
 

@@ -73,6 +73,7 @@ def test_another_key_opens_all_and_then_seals_all(
         "approvals": 2,
         "users": 1,
         "inbound_addresses": 1,
+        "channels": 0,
     }
     assert set(dict(both.resealing.run(super_admin)).values()) == {0}
     assert both.resealing.outdated() == {}

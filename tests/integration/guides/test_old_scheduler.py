@@ -14,10 +14,9 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from tests.integration.guides.test_operations import ROOT, Machine, blocks, machine
+from tests.integration.guides.test_operations import ROOT, Machine, blocks
 from tests.support import eventually
 
-__all__ = ["machine"]
 GUIDE, OLD_DATABASE = "migrate-the-old-scheduler", "old_shop"
 
 

@@ -15,6 +15,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from app.audit.model import Actor
 from app.clock import ManualClock
+from app.config import Settings
 from app.execution.log_store import LogStore, chunk, chunk_id
 from app.factory import Store
 from app.jobs.filters import EVERY_JOB
@@ -167,8 +168,8 @@ def test_a_mail_has_one_line_of_subject_and_nothing_that_is_not_seen(
 
 
 @pytest.fixture
-def house(store: Store, services: Services, super_admin: Actor, clock: ManualClock) -> House:
-    return House(store, services, super_admin, clock)
+def house(store: Store, services: Services, settings: Settings, super_admin: Actor, clock: ManualClock) -> House:
+    return House(store, services, settings, super_admin, clock)
 
 
 def test_no_command_prints_a_command_to_the_terminal(services: Services, store: Store, hurt: str, mongod: str, tmp_path: Path) -> None:

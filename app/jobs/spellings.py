@@ -17,6 +17,7 @@ OF_RECORD = RECORD | {
     "updated_by",
     "last_status",
     "schedule_words",
+    "shadow",
     "schedule_error",
     "paused",
     "ended",

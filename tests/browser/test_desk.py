@@ -164,7 +164,7 @@ def test_a_job_is_made_by_keyboard_alone(ada: Watched, service: Service) -> None
     page.goto(f"{service.address}/")
     page.keyboard.press("Control+k")
     page.keyboard.type("scheduler test")
-    expect(page.locator("#palette-list li")).to_have_count(1)
+    expect(page.locator("#palette-list li")).to_have_count(2)  # the template, and its reference in the help
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Scheduler test")
     page.wait_for_load_state()

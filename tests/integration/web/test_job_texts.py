@@ -159,12 +159,14 @@ def test_a_mail_has_one_line_of_subject_and_nothing_that_is_not_seen(
             Outcome(status=Status.FAILED, error=AttemptError(type="Boom\nBcc: x@example.com", message=HOSTILE, kind=RetryOn.ERROR))
         )
         store.database["job_executions"].update_one({"_id": ended}, {"$set": {"job_name": f"{HOSTILE}\r\nBcc: eve@example.com"}})
-        assert house.deliveries.tick() == 1
+        assert house.tell() == 1
     message: Any = message_from_bytes(inbox.mails[0][1], policy=policy.default)
     assert message["Subject"] == f"{SHOWN.replace('Error', 'Error', 1)} Bcc: eve@example.com failed".replace("  ", " ")
     assert message["Bcc"] is None
-    assert RAW.search(message.get_content().replace("\r\n", "\n")) is None
-    assert f"Boom Bcc: x@example.com: {SHOWN}" in message.get_content()
+    plain, html = (message.get_body((kind,)).get_content().replace("\r\n", "\n") for kind in ("plain", "html"))
+    assert RAW.search(plain) is None
+    assert RAW.search(html) is None
+    assert f"Boom Bcc: x@example.com: {SHOWN}" in plain
 
 
 @pytest.fixture

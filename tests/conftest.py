@@ -145,9 +145,11 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = LocalMongod(folder)
     uri = server.start()
     # Tests whose clock stands at START make sessions that are long over for mongod's own clock: it would remove them at any minute.
-    # And mongod keeps the files of a dropped database for five minutes, open: at the pace of the tests, more than a process may open.
+    # And mongod keeps the files of dropped databases for minutes, and idle files open for ten: at the pace of the tests, these are more than
+    # a process may open.
+    idle = "file_manager=(close_handle_minimum=250,close_idle_time=30,close_scan_interval=10)"
     with connect(uri) as client:
-        client.admin.command("setParameter", 1, ttlMonitorEnabled=False, minSnapshotHistoryWindowInSeconds=60, syncdelay=10.0)
+        client.admin.command("setParameter", 1, ttlMonitorEnabled=False, wiredTigerEngineRuntimeConfig=idle)
     yield uri
     server.stop()
     shutil.rmtree(folder)

@@ -15,9 +15,9 @@ from tests.browser.conftest import ADA, Watched, inaccessible, visit
 from tests.lengths import LONG
 from tests.support import ADMIN, Service, eventually
 
-ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)\d+(?=/|$)")
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|(?<=/)[0-9a-f]{32}(?=/|$)|(?<=/)\d+(?=/|$)")
 # What is in an address mostly narrows a list or picks a time: one of each is enough.
-KEPT = {"view", "kind", "state", "template"}
+KEPT = {"view", "kind", "state", "status", "template", "type"}
 # Pages that there is one of for each kind and topic.
 ALIKE = re.compile(
     r"(?<=/help/)[\w-]+(?:/[\w-]+)+|(?<=/templates/)(?!preview|import)\w+|(?<=template=)\w+|(?<=kind=)(?!service\b|nats\b)\w+"
@@ -50,6 +50,8 @@ ADMINS = {
     "/connections",
     "/channels",
     "/deliveries",
+    "/deliveries?status=sent",
+    "/deliveries/:id",
     "/calendars",
     "/calendars/new",
     "/calendars/Weekends",
@@ -75,6 +77,8 @@ SUPER_ADMINS = ADMINS | {
     "/maintenance",
     "/system",
     "/channels/:id",
+    "/channels/new?type=mail",
+    "/channels/new?type=webhook",
     "/connections/:id",
     "/connections/new?kind=:any",
     "/connections/new?kind=nats",

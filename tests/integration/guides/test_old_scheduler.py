@@ -23,7 +23,7 @@ GUIDE, OLD_DATABASE = "migrate-the-old-scheduler", "old_shop"
 @pytest.fixture
 def old(machine: Machine, mongod: str) -> Iterator[Database[dict[str, Any]]]:
     with MongoClient[dict[str, Any]](mongod, tz_aware=True, tzinfo=UTC) as client:
-        name = f"{machine.environment['JOBWRIGHT_DATABASE']}_{OLD_DATABASE}"
+        name = f"{machine.environment['JOBWRIGHT_DATABASE']}_old"
         yield client[name]
         client.drop_database(name)
 

@@ -82,6 +82,11 @@ def perhaps_changed(planned: Collection[Mapping[str, Any]], entries: Collection[
     return known - present if active_entries(entries) - known else set()
 
 
+def to_enable(planned: Collection[Mapping[str, Any]]) -> dict[str, str]:
+    """Returns the command that enables the original of each planned entry, by its id, without those that were disabled before the import."""
+    return {entry["id"]: entry["enable"] for entry in planned if entry["enable"] and not entry["disabled"]}
+
+
 def _is_waiting(entry: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     """Whether a job is still as the import has left it: paused or in shadow mode."""
     there = row["standing"] in {"as imported", "changed"}

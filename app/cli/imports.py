@@ -16,7 +16,7 @@ from app.cli.connect import Server, open_client, with_client, with_server
 from app.cli.exchange import import_file
 from app.cli.failures import ExitCode, Failed
 from app.cli.groups import OrderedGroup, examples
-from app.cli.import_cut_over import active_entries, cut_over
+from app.cli.import_cut_over import active_entries, cut_over, perhaps_changed, to_enable
 from app.cli.import_source import ADDRESS, of_source, read_plan_file, read_source, source_of
 from app.cli.options import JSON
 from app.cli.output import echo, note, print_json
@@ -206,13 +206,14 @@ def verify(client: Client, plan_file: Path, address_file: Path | None, as_json: 
     from app.imports.plan import State, state_of  # noqa: PLC0415 - `--help` does without it
 
     planned, source = read_plan_file(plan_file)
-    active = active_entries(read_source(planned, source, address_file).entries)
+    entries = read_source(planned, source, address_file).entries
+    active, changed = active_entries(entries), perhaps_changed(planned["entries"], entries)
     imported = {row["entry"]: row for row in client.get(IMPORTS, "imports", source=planned["source"]["name"])["imports"]}
     rows = []
     for entry in planned["entries"]:
         if state_of(entry) is State.READY or entry["id"] in imported:
             row = imported.get(entry["id"], {"standing": "missing", "name": (entry["job"] or {}).get("name", "")})
-            original = "active" if entry["id"] in active else "disabled"
+            original = "active" if entry["id"] in active else "changed" if entry["id"] in changed else "disabled"
             rows.append({"entry": entry["id"], "name": row["name"], "original": original, "finding": _finding(entry, row, original)})
     for row in rows if not as_json else ():
         echo(f"{row['finding'] or 'as planned':<14}{row['name']}  ({row['entry']}, original {row['original']})")
@@ -235,7 +236,7 @@ def roll_back(client: Client, plan_file: Path, as_json: bool) -> None:
     Jobs that somebody has changed since are kept and named. The exit code is 1 if a job was kept.
     """
     planned, _ = read_plan_file(plan_file)
-    enable = {entry["id"]: entry.get("enable", "") for entry in planned["entries"]}
+    enable = to_enable(planned["entries"])
     rows = []
     for imported in client.get(IMPORTS, "imports", source=planned["source"]["name"])["imports"]:
         try:
@@ -324,6 +325,6 @@ def _finding(entry: PlanEntry, row: Mapping[str, Any], original: str) -> str:
     trigger = trigger_of(entry["job"]["schedule"])
     if row["schedule"] != (trigger.notation or trigger.type):
         return "other schedule"
-    if original == "active" and not (row["paused"] or row.get("shadow")) and trigger.is_timed:
-        return "runs twice"
+    if original != "disabled" and not (row["paused"] or row.get("shadow")) and trigger.is_timed:
+        return "runs twice" if original == "active" else "may run twice"
     return ""

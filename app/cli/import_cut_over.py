@@ -83,7 +83,7 @@ def perhaps_changed(planned: Collection[Mapping[str, Any]], entries: Collection[
 
 
 def to_enable(planned: Collection[Mapping[str, Any]]) -> dict[str, str]:
-    """Returns the command that enables the original of each planned entry, by its id, without those that were disabled before the import."""
+    """Returns the command that enables the original of each planned entry by its id, without those that were disabled before."""
     return {entry["id"]: entry["enable"] for entry in planned if entry["enable"] and not entry["disabled"]}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,11 @@ import_jobs.add_command(import_file, FILE_COMMAND)
 
 PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 DECIDE = click.option(
-    "--decide", "decisions", multiple=True, metavar="ENTRY=CHOICE", help="A decision; ENTRY is the id of an entry, or all."
+    "--decide",
+    "decisions",
+    multiple=True,
+    metavar="ENTRY=CHOICE",
+    help="A decision; ENTRY is the id of an entry or of a decision of the plan, or all.",
 )
 CALLS = click.option(
     "--calls",
@@ -180,14 +184,16 @@ def apply_plan(
     for entry in planned["entries"]:
         if only and entry["id"] not in only:
             continue
-        state = state_of(entry)
-        result, detail = _create(client, planned, entry, shadow=shadow) if state is State.READY else (state.value, _why_not(entry, state))
+        state = state_of(entry, planned)
+        ready = state is State.READY
+        result, detail = _create(client, planned, entry, shadow=shadow) if ready else (state.value, _why_not(planned, entry, state))
         row = {"entry": entry["id"], "where": entry["where"], "result": result, "detail": detail, "disable": entry.get("disable", "")}
         rows.append(row)
     if as_json:
         print_json({"entries": rows})
     else:
         _print_results(rows, shadow=shadow)
+        _print_decisions(planned, {row["entry"] for row in rows if row["result"] == State.OPEN.value})
     if any(row["result"] == "failed" for row in rows):
         sys.exit(ExitCode.FAILED)
 
@@ -211,7 +217,7 @@ def verify(client: Client, plan_file: Path, address_file: Path | None, as_json: 
     imported = {row["entry"]: row for row in client.get(IMPORTS, "imports", source=planned["source"]["name"])["imports"]}
     rows = []
     for entry in planned["entries"]:
-        if state_of(entry) is State.READY or entry["id"] in imported:
+        if state_of(entry, planned) is State.READY or entry["id"] in imported:
             row = imported.get(entry["id"], {"standing": "missing", "name": (entry["job"] or {}).get("name", "")})
             original = "active" if entry["id"] in active else "changed" if entry["id"] in changed else "disabled"
             rows.append({"entry": entry["id"], "name": row["name"], "original": original, "finding": _finding(entry, row, original)})
@@ -291,12 +297,28 @@ def _create(client: Client, planned: Plan, entry: PlanEntry, *, shadow: bool) ->
     return ("created" if imported.get("created") else "exists"), imported["name"]
 
 
-def _why_not(entry: PlanEntry, state: str) -> str:
+def _why_not(planned: Plan, entry: PlanEntry, state: str) -> str:
     if entry["reason"]:
         return str(entry["reason"])
     if state == "waits":
         return f"waits for: {entry['waits_for']}"
-    return " ".join(decision["question"] for decision in entry["decisions"] if decision["chosen"] is None)
+    shared = [f"{entry['plan_decisions'][name]} Decide {name}." for name in _open_decisions(planned) if name in entry["plan_decisions"]]
+    return " ".join([*(decision["question"] for decision in entry["decisions"] if decision["chosen"] is None), *shared])
+
+
+def _open_decisions(planned: Plan) -> dict[str, Any]:
+    """Returns the decisions of the whole plan that nobody has made, by id."""
+    return {decision["id"]: decision for decision in planned["decisions"] if decision["chosen"] is None}
+
+
+def _print_decisions(planned: Plan, waiting: Collection[str]) -> None:
+    """Prints the open decisions of the plan that entries wait for, with what to type for each choice."""
+    names = {name for entry in planned["entries"] if entry["id"] in waiting for name in entry["plan_decisions"]}
+    for name, decision in _open_decisions(planned).items():
+        if name in names:
+            echo(f"\n{decision['question']}")
+            for choice, meaning in decision["choices"].items():
+                echo(f"  --decide {name}={choice}: {meaning}")
 
 
 def _result_line(result: str, name: str, detail: str) -> str:

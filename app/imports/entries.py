@@ -127,6 +127,7 @@ class Draft:
     body: dict[str, Any]
     fields: list[SourceField] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
+    plan_questions: dict[str, str] = field(default_factory=dict)  # decisions of the whole plan: what each is about here, by its id
     needs: list[Need] = field(default_factory=list)
     script: str = ""  # the text of a script that is proposed
     prints: tuple[str, ...] = ()  # of the secrets of the entry

@@ -57,7 +57,7 @@ def compare(theirs: Times, ours: Times, timezone: str, now: datetime) -> Compari
     if wrong is None:
         return Comparison(compared=compared, first=first)
     zone = zone_of(timezone)
-    at_changes = all(_is_at_change(zone, moment) for moment in differences)
+    at_changes = bool(differences) and all(_is_at_change(zone, moment) for moment in differences)
     return Comparison(compared=compared, first=first, wrong=wrong[0], theirs=wrong[1], at_changes=at_changes)
 
 

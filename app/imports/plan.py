@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from dataclasses import field as dataclass_field
 from datetime import datetime
@@ -21,10 +21,15 @@ from app.imports.mapping.named import check_calls
 from app.imports.names import name_of_command, name_of_job, short, unique
 from app.imports.sources.base import Source, SourceOptions
 
-FORMAT = 2
+FORMAT = 3
 LONGEST_DESCRIPTION = 1_800
 APPROVE = "approve"
 ACCEPT = "accept"
+CLOCK_CHANGES = "clock-changes"
+JOBS_AT_CHANGES = (
+    "A job with fixed times runs what the clock skips right after it, and what comes twice the first time only. A cron expression whose"
+    " minute or hour begins with * follows the clock."
+)
 
 Plan = dict[str, Any]
 PlanEntry = dict[str, Any]
@@ -61,7 +66,7 @@ def make_plan(source: Source, place: str, options: SourceOptions, now: datetime,
         "source": _identity(source, place, options, reading),
         "made_at": now.isoformat(timespec="seconds"),
     }
-    plan |= {"remarks": list(reading.remarks), "entries": entries}
+    plan |= {"remarks": list(reading.remarks), "decisions": _decisions(source, entries), "entries": entries}
     return {**plan, "hash": plan_hash(plan)}
 
 
@@ -72,11 +77,13 @@ def _identity(source: Source, place: str, options: SourceOptions, reading: Readi
 
 def plan_hash(plan: Mapping[str, Any]) -> str:
     """Returns the hash over the source and the plan. Decisions do not change it."""
-    rest = {key: value for key, value in plan.items() if key not in {"hash", "entries"}}
-    entries = [
-        {**entry, "decisions": [{**decision, "chosen": None} for decision in entry.get("decisions", ())]} for entry in plan["entries"]
-    ]
+    rest = _undecided({key: value for key, value in plan.items() if key not in {"hash", "entries"}})
+    entries = [_undecided(entry) for entry in plan["entries"]]
     return hashlib.sha256(json.dumps([rest, entries], sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _undecided(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {**part, "decisions": [{**decision, "chosen": None} for decision in part.get("decisions", ())]}
 
 
 def read_plan(text: str) -> Plan:
@@ -91,32 +98,47 @@ def read_plan(text: str) -> Plan:
         raise PlanError("The plan was made by another release of Jobwright. Make it again with `jobwright import plan`.")
     if not whole:
         raise PlanError("The plan was changed by hand, beyond its decisions. Make it again with `jobwright import plan`.")
-    for entry in plan["entries"]:
-        for decision in entry["decisions"]:
-            if decision["chosen"] is not None and decision["chosen"] not in decision["choices"]:
-                raise PlanError(f"{entry['id']}: {decision['chosen']!r} is not one of the choices {', '.join(decision['choices'])}.")
+    for owner, decision in _all_decisions(plan):
+        if decision["chosen"] is not None and decision["chosen"] not in decision["choices"]:
+            raise PlanError(f"{owner}: {decision['chosen']!r} is not one of the choices {', '.join(decision['choices'])}.")
     return dict(plan)
 
 
+def _all_decisions(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the decisions of a plan and of its entries, each with the id that decides it."""
+    for decision in plan["decisions"]:
+        yield decision["id"], decision
+    for entry in plan["entries"]:
+        for decision in entry["decisions"]:
+            yield entry["id"], decision
+
+
 def decide(plan: Plan, decisions: Sequence[str]) -> None:
-    """Puts decisions, each as `ENTRY=choice`, into a plan. ENTRY is an id or `all`. Raises PlanError."""
+    """Puts decisions, each as `ENTRY=choice`, into a plan. ENTRY is the id of an entry or of a decision of the plan, or `all`. Raises
+    PlanError."""
+    known = {"all", *(entry["id"] for entry in plan["entries"]), *(decision["id"] for decision in plan["decisions"])}
     for decision in decisions:
-        entry_id, equals, choice = decision.partition("=")
-        hits = [entry for entry in plan["entries"] if entry_id in {entry["id"], "all"}]
-        if not equals or not hits:
-            raise PlanError(f"{decision!r} is not a decision. Write ENTRY=choice with the id of an entry of the plan, or all=choice.")
-        places = [place for entry in hits for place in entry["decisions"] if choice in place["choices"]]
+        wanted, equals, choice = decision.partition("=")
+        if not equals or wanted not in known:
+            raise PlanError(
+                f"{decision!r} is not a decision. Write ENTRY=choice with the id of an entry or of a decision of the plan, or all=choice."
+            )
+        places = [place for owner, place in _all_decisions(plan) if wanted in {owner, "all"} and choice in place["choices"]]
         if not places:
-            raise PlanError(f"{choice!r} is not a choice of {entry_id}.")
+            shared = [name for entry in plan["entries"] if entry["id"] == wanted for name in entry["plan_decisions"]]
+            also = f" It waits for the decision {', '.join(shared)} of the whole plan." if shared else ""
+            raise PlanError(f"{choice!r} is not a choice of {wanted}.{also}")
         for place in places:
             place["chosen"] = choice
 
 
-def state_of(entry: PlanEntry) -> State:
-    """Returns what the plan does with an entry, by the decisions so far."""
+def state_of(entry: PlanEntry, plan: Plan | None = None) -> State:
+    """Returns what a plan does with an entry, by the decisions so far. Without the plan, its decisions count as open."""
     if entry["kind"] != EntryKind.JOB:
         return State(entry["kind"])
     chosen = [decision["chosen"] for decision in entry["decisions"]]
+    of_plan = {decision["id"]: decision["chosen"] for decision in plan["decisions"]} if plan else {}
+    chosen += [of_plan.get(name) for name in entry["plan_decisions"]]
     if LEAVE_OUT in chosen:
         return State.LEFT_OUT
     if entry["waits_for"]:
@@ -159,6 +181,7 @@ _NO_JOB: PlanEntry = {
     "disabled": "",
     "fields": [],
     "decisions": [],
+    "plan_decisions": {},
     "job": None,
     "needs": [],
     "waits_for": "",
@@ -182,7 +205,7 @@ def _plan_entry(source: Source, entry: Entry, shared: _Shared) -> PlanEntry:
         draft.mapped("disabled", entry.disabled, "paused", "the job is created paused, and cutting over leaves it so")
     _name(source, entry, draft, shared.names)
     _defaults(draft)
-    fires = _compared(source, draft, times, shared.now) if times is not None else None
+    fires = compared(draft, times, shared.now) if times is not None else None
     _approvals(draft)
     waits_for = ""
     if shared.templates is not None and draft.body["template_type"] not in shared.templates:
@@ -195,6 +218,7 @@ def _plan_entry(source: Source, entry: Entry, shared: _Shared) -> PlanEntry:
         "disabled": entry.disabled,
         "fields": [asdict(field) for field in draft.fields],
         "decisions": [{"question": asked.text, "choices": dict(asked.choices), "chosen": None} for asked in draft.questions],
+        "plan_decisions": draft.plan_questions,
         "job": draft.body,
         "needs": [asdict(need) for need in draft.needs],
         "waits_for": waits_for,
@@ -240,21 +264,34 @@ def _defaults(draft: Draft) -> None:
     body.setdefault("retry_policy", {"max_retries": 0})
 
 
-def _compared(source: Source, draft: Draft, times: Times, now: datetime) -> dict[str, Any]:
-    """Compares the times of the job with those of the entry. A difference must be decided, unless it is what the source always does when
-    the clock is changed."""
+def compared(draft: Draft, times: Times, now: datetime) -> dict[str, Any]:
+    """Compares the times of the job with those of the entry. A difference must be decided: for the whole plan if there are differences only
+    in hours that a clock change skips or repeats, else for the entry."""
     trigger = trigger_of(draft.body["schedule"])
     result = compare(times, partial(trigger_times, trigger), trigger.timezone, now)
     shown = {"compared": result.compared, "equal": result.equal, "first": _text(result.first), "wrong": _text(result.wrong)}
     if result.wrong is not None:
         only = "the old scheduler" if result.theirs else "the job"
         words = f"The times differ: only {only} starts at {_text(result.wrong)}."
-        if result.at_changes and source.at_clock_changes:
-            draft.mapped("clock changes", "", "schedule", f"{source.at_clock_changes}. {words}")
+        if result.at_changes:
+            draft.plan_questions[CLOCK_CHANGES] = words
             return shown
         choices = {ACCEPT: "The job is created with its own times.", LEAVE_OUT: LEAVE_OUT_WORDS}
         draft.questions.append(Question(text=words, choices=choices))
     return shown
+
+
+def _decisions(source: Source, entries: Sequence[PlanEntry]) -> list[dict[str, Any]]:
+    """Returns the decisions of a plan that concern several of its entries."""
+    count = sum(CLOCK_CHANGES in entry["plan_decisions"] for entry in entries)
+    if not count:
+        return []
+    whose = "1 entry has" if count == 1 else f"{count} entries have"
+    question = (
+        f"{whose} other times than the job, only in hours that a clock change skips or repeats. {source.at_clock_changes} {JOBS_AT_CHANGES}"
+    )
+    choices = {ACCEPT: "These jobs are created with their own times.", LEAVE_OUT: "These entries are not imported."}
+    return [{"id": CLOCK_CHANGES, "entries": count, "question": question, "choices": choices, "chosen": None}]
 
 
 def _approvals(draft: Draft) -> None:

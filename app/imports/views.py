@@ -25,7 +25,7 @@ td,th{text-align:left;vertical-align:top;padding:.2rem .6rem .2rem 0;border-bott
 
 def summary(plan: Plan) -> str:
     """Returns how many entries there are of each state: `3 ready, 1 open.`"""
-    counts = Counter(state_of(entry) for entry in plan["entries"])
+    counts = Counter(state_of(entry, plan) for entry in plan["entries"])
     return ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state]) + "." if counts else "The source has no entries."
 
 
@@ -34,13 +34,22 @@ def as_text(plan: Plan) -> str:
     source = plan["source"]
     lines = [f"Source      {source['name']}", f"Time zone   {source['timezone'] or 'of each entry'}", f"Plan        {plan['hash'][:16]}"]
     lines += [f"Remark      {remark}" for remark in plan["remarks"]]
+    for decision in plan["decisions"]:
+        lines += ["", *(line.removeprefix("    ") for line in _decision_lines(decision))]
     for entry in plan["entries"]:
-        lines += ["", *_entry_lines(entry)]
+        lines += ["", *_entry_lines(plan, entry)]
     return "\n".join([*lines, "", summary(plan)]) + "\n"
 
 
-def _entry_lines(entry: PlanEntry) -> Iterator[str]:
-    yield f"{state_of(entry).value:<10} {entry['id']}  ({entry['where']})"
+def _decision_lines(decision: dict[str, Any]) -> Iterator[str]:
+    named = f"{decision['id']}: " if "id" in decision else ""
+    yield f"    decide   {named}{decision['question']}"
+    for choice, meaning in decision["choices"].items():
+        yield f"             {'*' if decision['chosen'] == choice else ' '} {choice}: {meaning}"
+
+
+def _entry_lines(plan: Plan, entry: PlanEntry) -> Iterator[str]:
+    yield f"{state_of(entry, plan).value:<10} {entry['id']}  ({entry['where']})"
     yield f"  {entry['raw']}"
     if entry["reason"]:
         yield f"  It {entry['reason']}." if entry["kind"] == "note" else f"  {entry['reason']}"
@@ -60,10 +69,10 @@ def _entry_lines(entry: PlanEntry) -> Iterator[str]:
         yield f"    needs    the connection {need['name']} of kind {need['kind']}{f' ({settings})' if settings else ''}{secret}"
     if entry["waits_for"]:
         yield f"    waits for: {entry['waits_for']}"
+    for name, words in entry["plan_decisions"].items():
+        yield f"    decide   with {name}, for the whole plan: {words}"
     for decision in entry["decisions"]:
-        yield f"    decide   {decision['question']}"
-        for choice, meaning in decision["choices"].items():
-            yield f"             {'*' if decision['chosen'] == choice else ' '} {choice}: {meaning}"
+        yield from _decision_lines(decision)
     if entry["script"]:
         yield from (f"    script   {line}" for line in entry["script"].splitlines())
     if entry["fires"]:
@@ -95,7 +104,8 @@ def as_html(plan: Plan) -> str:
     head = f"<h1>Import of {escape(source['name'])}</h1><p>{escape(about)}</p>"
     head += f"<p>Time zone: {escape(source['timezone'] or 'of each entry')}.</p>"
     head += "".join(f"<p>{escape(remark)}</p>" for remark in plan["remarks"])
-    body = "".join(_entry_html(entry) for entry in plan["entries"])
+    head += "".join(f"<h2>Decision {escape(decision['id'])}</h2>{_decision_html(decision)}" for decision in plan["decisions"])
+    body = "".join(_entry_html(plan, entry) for entry in plan["entries"])
     title = f"Import of {escape(source['name'])}"
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     return (
@@ -103,8 +113,13 @@ def as_html(plan: Plan) -> str:
     )
 
 
-def _entry_html(entry: PlanEntry) -> str:
-    state = state_of(entry).value
+def _decision_html(decision: dict[str, Any]) -> str:
+    choices = [(choice, meaning, "chosen" if decision["chosen"] == choice else "") for choice, meaning in decision["choices"].items()]
+    return f"<p>{escape(decision['question'])}</p>{_table(('Choice', 'Meaning', ''), choices)}"
+
+
+def _entry_html(plan: Plan, entry: PlanEntry) -> str:
+    state = state_of(entry, plan).value
     parts = [f'<h2><span class="state">{state}</span> {escape(entry["id"])} <small>{escape(entry["where"])}</small></h2>']
     parts.append(f"<pre>{escape(entry['raw'])}</pre>")
     if entry["reason"]:
@@ -122,9 +137,8 @@ def _entry_html(entry: PlanEntry) -> str:
         parts.append(_table(("Connection", "Kind", "Settings", "Secret"), needs))
     if entry["waits_for"]:
         parts.append(f"<p>Waits for: {escape(entry['waits_for'])}.</p>")
-    for decision in entry["decisions"]:
-        choices = [(choice, meaning, "chosen" if decision["chosen"] == choice else "") for choice, meaning in decision["choices"].items()]
-        parts.append(f"<p>{escape(decision['question'])}</p>{_table(('Choice', 'Meaning', ''), choices)}")
+    parts += [f"<p>Decided with {escape(name)}, for the whole plan: {escape(words)}</p>" for name, words in entry["plan_decisions"].items()]
+    parts += [_decision_html(decision) for decision in entry["decisions"]]
     if entry["script"]:
         parts.append(f"<pre>{escape(entry['script'])}</pre>")
     if entry["fires"]:

@@ -70,6 +70,10 @@ class Agenda(Source):
         "database": "the database, unless the address names it",
         "collection": f"the collection; otherwise {COLLECTION}",
     }
+    at_clock_changes: ClassVar[str] = (
+        "Agenda runs what the clock skips an hour later, and what comes twice the first time only. An expression with all hours follows the"
+        " clock."
+    )
     is_store = True
 
     def shown_place(self, place: str, options: SourceOptions) -> str:

@@ -39,6 +39,10 @@ class Anacrontab(Source):
         "starts": f"when anacron is started each day; otherwise the first hour of START_HOURS_RANGE, or {DEBIAN_START}",
         "spool": f"the folder with the days of the last runs; otherwise {SPOOL} for /etc/anacrontab",
     }
+    at_clock_changes: ClassVar[str] = (
+        "anacron counts its delay in minutes that pass. It is started once a day: as if the clock had not changed if the clock skips the"
+        " time, and the first time if it comes twice."
+    )
 
     def read(self, place: str, options: SourceOptions) -> Reading:
         path = Path(place)

@@ -62,6 +62,9 @@ class ApScheduler(Source):
         "database": f"the database in MongoDB, by default that of the address, else {DATABASE}",
         "collection": f"the collection of the jobs in MongoDB, by default {COLLECTION}",
     }
+    at_clock_changes: ClassVar[str] = (
+        "APScheduler runs what the clock skips as if the clock had not changed, so 02:30 at 03:30, and what comes twice both times."
+    )
     is_store = True
 
     def shown_place(self, place: str, options: SourceOptions) -> str:

@@ -76,8 +76,8 @@ class Source(ABC):
     - `options`: the options that only it knows, each with its meaning.
     - `is_store`: True if its place is the address of a database; the address may come from a file or a variable, and then TYPE is enough.
     - `named_by`: the field that has the name of an entry.
-    - `at_clock_changes`: what the old scheduler does with times that a clock change skips or repeats, where this differs from jobs by its
-      documented rule. Such differences alone need no decision; the plan names them. "" if each difference needs one.
+    - `at_clock_changes`: what the old scheduler does with times that a clock change skips or repeats, by its documented rule, in one
+      sentence. Entries that differ from their jobs only at such times share one decision of the plan, which names it.
     - `calls`: what becomes of its calls unless the caller says otherwise (app.imports.mapping.named).
     """
 
@@ -86,7 +86,7 @@ class Source(ABC):
     options: ClassVar[Mapping[str, str]] = {}
     is_store: ClassVar[bool] = False
     named_by: ClassVar[str] = "name"
-    at_clock_changes: ClassVar[str] = ""
+    at_clock_changes: ClassVar[str]
     calls: ClassVar[str] = "service"
 
     def check(self, options: SourceOptions) -> None:

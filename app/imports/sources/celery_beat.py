@@ -37,6 +37,10 @@ class CeleryBeat(Source):
         "folder": "the folder in which Celery finds the application, for `celery --workdir`",
         "prefix": f"redbeat_key_prefix of the application, by default {PREFIX}",
     }
+    at_clock_changes: ClassVar[str] = (
+        "Celery Beat sends what the clock skips as if the clock had not changed, so 02:30 at 03:30, and what comes twice the first time"
+        " only."
+    )
     is_store = True
     calls = "command"
 

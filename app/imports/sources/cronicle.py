@@ -52,10 +52,7 @@ class Cronicle(Source):
     type = "cronicle"
     title = "Cronicle"
     options: ClassVar = {"api": "The address of the server, for the commands that disable events."}
-    at_clock_changes: ClassVar[str] = (
-        "Cronicle follows the clock: it leaves out times that the clock skips, and runs twice at times that come twice. A job with a fixed"
-        " time runs once"
-    )
+    at_clock_changes: ClassVar[str] = "Cronicle leaves out times that the clock skips, and runs twice at times that come twice."
 
     def read(self, place: str, options: SourceOptions) -> Reading:
         files, export = Files(), _Export()

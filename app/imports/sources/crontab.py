@@ -57,6 +57,10 @@ class Crontab(Source):
         "home": "the home folder of the user whose crontab it is",
         "schedule": "when a folder of scripts runs, such as '25 6 * * *'",
     }
+    at_clock_changes: ClassVar[str] = (
+        "cron runs a fixed time that the clock skips right after it, and one that comes twice the first time only. A line whose minute or"
+        " hour begins with * follows the clock."
+    )
 
     def read(self, place: str, options: SourceOptions) -> Reading:
         chosen = options.get("layout", "auto")

@@ -66,9 +66,7 @@ class Kubernetes(Source):
     type = "kubernetes"
     title = "Kubernetes"
     options: ClassVar = {"run": "cluster (default): the job starts the suspended CronJob; here: it runs the command without the container"}
-    at_clock_changes: ClassVar[str] = (
-        "Kubernetes leaves out times that the clock skips, and runs twice at times that come twice. A job with a fixed time runs once"
-    )
+    at_clock_changes: ClassVar[str] = "Kubernetes leaves out times that the clock skips, and runs twice at times that come twice."
 
     def read(self, place: str, options: SourceOptions) -> Reading:
         if options.get("run", CLUSTER) not in {CLUSTER, HERE}:

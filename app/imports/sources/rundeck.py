@@ -45,10 +45,7 @@ class Rundeck(Source):
 
     type = "rundeck"
     title = "Rundeck"
-    at_clock_changes: ClassVar[str] = (
-        "Quartz leaves out times that the clock skips, and takes the second of times that come twice. A job with a fixed time takes the"
-        " first, and one at times such as “each hour” runs at both"
-    )
+    at_clock_changes: ClassVar[str] = "Quartz leaves out times that the clock skips, and takes the second of times that come twice."
 
     def read(self, place: str, options: SourceOptions) -> Reading:
         files, jobs = Files(), []

@@ -71,10 +71,7 @@ class Systemd(Source):
     title = "systemd"
     named_by = "Description"
     options: ClassVar = {"layout": "system, user or auto", "root": "The folder that stands for /, for a copy of another machine."}
-    at_clock_changes: ClassVar[str] = (
-        "systemd leaves out times that the clock skips, and runs once at times that come twice. A job runs at a fixed time that is skipped"
-        " right after it, and at times such as “each hour” as often as the clock shows them"
-    )
+    at_clock_changes: ClassVar[str] = "systemd leaves out times that the clock skips, and runs once at times that come twice."
 
     def read(self, place: str, options: SourceOptions) -> Reading:
         if options.get("layout", "auto") not in LAYOUTS:

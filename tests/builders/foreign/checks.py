@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from app.imports.entries import Fate
-from app.imports.plan import APPROVE, Plan
+from app.imports.plan import APPROVE, CLOCK_CHANGES, Plan
 from app.jobs.schema import JobDefinitionSchema
 from tests.builders.plans import NOW
 
@@ -34,12 +34,12 @@ def check_corpus(plan: Plan, least: int, *, decided: frozenset[str] = frozenset(
 
 
 def _check_first(entry: dict[str, object], until: datetime) -> None:
-    """The first time within 400 days is right: a difference lies in an hour of a clock change, and is named."""
+    """The first time within 400 days is right: a difference lies in an hour of a clock change, and is asked about for the whole plan."""
     fires = entry["fires"]
     if not isinstance(fires, dict) or fires["equal"]:
         return
-    fields = entry["fields"]
-    assert isinstance(fields, list)
-    assert any(field["name"] == "clock changes" for field in fields), entry
+    asked = entry["plan_decisions"]
+    assert isinstance(asked, dict)
+    assert fires["wrong"] in asked[CLOCK_CHANGES], entry
     first, wrong = datetime.fromisoformat(fires["first"]), datetime.fromisoformat(fires["wrong"])
     assert wrong > first or first > until, entry

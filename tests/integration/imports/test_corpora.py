@@ -11,13 +11,13 @@ import pytest
 
 from app.imports.entries import Draft, EntryKind, Fate
 from app.imports.fires import trigger_of, trigger_times
-from app.imports.plan import APPROVE, State, make_plan, read_plan, state_of
+from app.imports.plan import APPROVE, CLOCK_CHANGES, State, decide, make_plan, read_plan, state_of
 from app.imports.sources import SOURCES
 from app.imports.views import as_html, as_text
 from tests.builders.corpora import corpus_of
 from tests.builders.plans import NOW
 
-LEAST = 0.98  # of the entries of a corpus, without a decision but the approval of a secret
+LEAST = 0.98  # of the entries of a corpus, without a decision of their own but the approval of a secret
 DAYS = 400
 
 
@@ -31,6 +31,11 @@ def test_a_corpus_is_mapped_by_itself_and_explained_whole(name: str, tmp_path: P
     assert read_plan(json.dumps(plan)) == plan
     assert as_text(plan)
     assert as_html(plan)
+    shared = {entry["id"] for entry in plan["entries"] if entry["plan_decisions"]}
+    assert [(asked["id"], asked["entries"]) for asked in plan["decisions"]] == [(CLOCK_CHANGES, len(shared))] * bool(shared)
+    assert {state_of(entry, plan) for entry in plan["entries"] if entry["id"] in shared} <= {State.OPEN}
+    if shared:
+        decide(plan, [f"{CLOCK_CHANGES}=accept"])
     wrong = {}
     for entry, planned in zip(reading.entries, plan["entries"], strict=True):
         if planned["kind"] != EntryKind.JOB:
@@ -44,8 +49,10 @@ def test_a_corpus_is_mapped_by_itself_and_explained_whole(name: str, tmp_path: P
         assert planned["enable"], planned
         asked = [decision for decision in planned["decisions"] if APPROVE not in decision["choices"]]
         if asked or any(field["fate"] == Fate.WAITS for field in fields):
-            assert state_of(planned) is State.OPEN, planned
+            assert state_of(planned, plan) is State.OPEN, planned
             wrong[entry.raw] = [decision["question"] for decision in asked]
+        elif not planned["decisions"]:
+            assert state_of(planned, plan) is State.READY, planned
     assert len(wrong) <= (1 - LEAST) * len(reading.entries), wrong
 
 

@@ -109,3 +109,25 @@ def test_cut_over_switches_on_what_is_disabled_and_nothing_twice(service: Servic
     assert "No job waits to be switched on" in jobwright(environment, "import", "cut-over", str(plan), check=True).stderr
     twice = jobwright(environment, "import", "verify", str(plan))
     assert (twice.returncode, twice.stdout.count("runs twice")) == (1, 1)
+
+
+def test_only_entries_that_differ_at_clock_changes_wait_for_that_decision(service: Service, tmp_path: Path) -> None:
+    environment = remote(service, "read", "write")
+    lines = "0 3 * * * curl -fsS https://example.com/same\n5-2,*/10 2 * * * curl -fsS https://example.com/changed\n"
+    plan = plan_of(environment, tmp_path, lines)
+    refused = jobwright(environment, "import", "apply", str(plan), check=True).stdout
+    assert [line.split()[0] for line in refused.splitlines()[:2]] == ["created", "open"]
+    assert "only the old scheduler starts at " in refused
+    assert "  --decide clock-changes=accept: These jobs are created with their own times.\n" in refused
+    assert jobwright(environment, "import", "verify", str(plan)).stdout.count("as planned") == 1
+    assert [row["result"] for row in rows(environment, "apply", str(plan), "--decide", "clock-changes=leave-out")] == ["exists", "left out"]
+    assert [row["result"] for row in rows(environment, "cut-over", str(plan), "--disabled")] == ["on"]
+
+    assert [row["result"] for row in rows(environment, "apply", str(plan), "--decide", "clock-changes=accept")] == ["exists", "created"]
+    assert [row["result"] for row in rows(environment, "cut-over", str(plan), "--disabled")] == ["on"]
+    chosen = json.loads(plan.read_text())
+    chosen["decisions"][0]["chosen"] = "accept"
+    plan.write_text(json.dumps(chosen))
+    assert [row["result"] for row in rows(environment, "apply", str(plan))] == ["exists", "exists"]
+    assert jobwright(environment, "import", "verify", str(plan)).stdout.count("runs twice") == 2
+    assert [row["result"] for row in rows(environment, "roll-back", str(plan))] == ["deleted", "deleted"]

@@ -148,9 +148,11 @@ def test_a_time_that_the_clock_skips_blocks_a_job_until_it_is_decided(tmp_path: 
     aps_jobs.write_states(path, states)
     plan = make_plan(SOURCE, str(path), OPTIONS, NOW)
     (entry,) = plan["entries"]
-    assert (state_of(entry), entry["fires"]["wrong"]) == (State.OPEN, "2027-03-28T01:00:00+00:00")
+    assert (state_of(entry, plan), entry["fires"]["wrong"]) == (State.OPEN, "2027-03-28T01:00:00+00:00")
+    assert entry["decisions"] == []
+    assert "APScheduler runs what the clock skips as if" in plan["decisions"][0]["question"]
     decide(plan, ["all=accept"])
-    assert state_of(entry) is State.READY
+    assert state_of(entry, plan) is State.READY
 
 
 def test_a_job_whose_only_time_has_passed_is_a_note(tmp_path: Path) -> None:

@@ -46,7 +46,11 @@ def test_two_hundred_cron_jobs(tmp_path: Path) -> None:
     decide(here, ["all=program"])
     decide(here, ["all=approve"])
     decide(here, ["all=script"])
-    assert {state_of(entry) for entry in here["entries"]} == {State.READY}
+    assert [entry["id"] for entry in here["entries"] if state_of(entry, here) is State.OPEN] == [
+        entry["id"] for entry in here["entries"] if entry["plan_decisions"]
+    ]
+    decide(here, ["clock-changes=accept"])
+    assert {state_of(entry, here) for entry in here["entries"]} == {State.READY}
 
 
 # -- expressions -------------------------------------------------------------------------------------------------------

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from app.imports.entries import Fate
-from app.imports.plan import PlanError, State, decide, make_plan, read_again, read_plan, refuse_changed, state_of
+from app.imports.entries import Draft, Fate
+from app.imports.fires import trigger_of, trigger_times
+from app.imports.plan import (
+    CLOCK_CHANGES,
+    JOBS_AT_CHANGES,
+    PlanError,
+    State,
+    compared,
+    decide,
+    make_plan,
+    read_again,
+    read_plan,
+    refuse_changed,
+    state_of,
+)
 from app.imports.sources import SOURCES, SourceError, SourceOptions
 from app.imports.views import as_html, as_text, summary
 from app.zones import zone
@@ -136,10 +150,80 @@ def test_a_source_that_has_changed_is_refused(tmp_path: Path) -> None:
         refuse_changed(plan, read_again(plan, SOURCES["crontab"]))
 
 
-def test_a_difference_of_the_times_must_be_decided(tmp_path: Path) -> None:
-    (entry,) = plan_of(tmp_path, "5-2,*/10 2 * * * /a\n")["entries"]
-    assert (state_of(entry), entry["fires"]["equal"]) == (State.OPEN, False)
-    assert entry["decisions"][0]["question"] == "The times differ: only the old scheduler starts at 2027-03-28T01:00:00+00:00."
+AT_CHANGES = "The times differ: only the old scheduler starts at 2027-03-28T01:00:00+00:00."
+# Of these lines, the second and the third lose the `*` with which cron follows the clock; the third also needs a script.
+CHANGED = "0 1 * * * /a\n5-2,*/10 2 * * * /b\n5-2,*/10 2 * * * /c | /d\n"
+
+
+def test_differences_at_clock_changes_are_one_decision_of_the_plan(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, CHANGED)
+    equal, plain, script = plan["entries"]
+    (asked,) = plan["decisions"]
+    assert (asked["id"], asked["entries"], set(asked["choices"])) == (CLOCK_CHANGES, 2, {"accept", "leave-out"})
+    assert asked["question"].startswith(
+        "2 entries have other times than the job, only in hours that a clock change skips or repeats. cron runs"
+    )
+    assert asked["question"].endswith(JOBS_AT_CHANGES)
+    assert [entry["plan_decisions"] for entry in plan["entries"]] == [{}, {CLOCK_CHANGES: AT_CHANGES}, {CLOCK_CHANGES: AT_CHANGES}]
+    assert (plain["decisions"], plain["fires"]["equal"]) == ([], False)
+    assert [state_of(entry, plan) for entry in plan["entries"]] == [State.READY, State.OPEN, State.OPEN]
+    for view in (as_text(plan), as_html(plan)):
+        assert (view.count(asked["question"]), view.count(AT_CHANGES)) == (1, 2)
+
+    decide(plan, [f"{CLOCK_CHANGES}=accept"])
+    assert read_plan(json.dumps(plan)) == plan
+    assert [state_of(entry, plan) for entry in plan["entries"]] == [State.READY, State.READY, State.OPEN]
+    assert "* accept: These jobs" in as_text(plan)
+    assert state_of(plain) is State.OPEN, "without the plan, its decisions count as open"
+    decide(plan, [f"{script['id']}=script"])
+    assert {state_of(entry, plan) for entry in (equal, plain, script)} == {State.READY}
+    decide(plan, [f"{CLOCK_CHANGES}=leave-out"])
+    assert summary(plan) == "1 ready, 2 left out."
+
+
+def test_all_decides_for_the_plan_too_and_nothing_else_of_its_decision_can_be_changed(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, CHANGED)
+    with pytest.raises(PlanError, match="'accept' is not a choice of .*waits for the decision clock-changes of the whole plan"):
+        decide(plan, [f"{plan['entries'][1]['id']}=accept"])
+    with pytest.raises(PlanError, match="'script' is not a choice of clock-changes"):
+        decide(plan, [f"{CLOCK_CHANGES}=script"])
+    decide(plan, ["all=accept", "all=script"])
+    assert summary(plan) == "3 ready."
+    text = json.dumps(plan)
+    for old, new in ((f'"{CLOCK_CHANGES}": ', '"x": '), (f'"id": "{CLOCK_CHANGES}"', '"id": "x"'), ('"entries": 2', '"entries": 0')):
+        assert old in text
+        with pytest.raises(PlanError, match="was changed by hand"):
+            read_plan(text.replace(old, new))
+    with pytest.raises(PlanError, match="was changed by hand"):
+        read_plan(json.dumps({**plan, "decisions": []}))
+    plan["decisions"][0]["chosen"] = "yes"
+    with pytest.raises(PlanError, match="clock-changes: 'yes' is not one of the choices accept, leave-out"):
+        read_plan(json.dumps(plan))
+    with pytest.raises(PlanError, match="'clock-changes=accept' is not a decision"):
+        decide(plan_of(tmp_path, "0 1 * * * /a\n"), [f"{CLOCK_CHANGES}=accept"])
+
+
+def test_a_difference_of_the_times_at_other_hours_is_a_decision_of_its_entry() -> None:
+    """Also if the times differ at a clock change as well."""
+    draft = Draft(body={"schedule": {"type": "cron", "expression": "30 2 * * *", "timezone": "Europe/Berlin"}})
+    trigger = trigger_of(draft.body["schedule"])
+
+    def theirs(after: datetime, until: datetime) -> Iterator[datetime]:
+        """An hour late at the change in spring; and once more in January."""
+        late, more = datetime(2027, 3, 28, 1, 30, tzinfo=UTC), datetime(2027, 1, 5, 1, 31, tzinfo=UTC)
+        times = {late if moment == datetime(2027, 3, 28, 1, tzinfo=UTC) else moment for moment in trigger_times(trigger, after, until)}
+        yield from sorted(times | ({more} if after < more <= until else set()))
+
+    assert compared(draft, theirs, NOW)["wrong"] == "2027-01-05T01:31:00+00:00"
+    assert draft.plan_questions == {}
+    assert [set(asked.choices) for asked in draft.questions] == [{"accept", "leave-out"}]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_each_source_says_what_its_scheduler_does_at_clock_changes(name: str) -> None:
+    rule = SOURCES[name].at_clock_changes
+    assert rule.endswith(".")
+    assert "the clock skips" in rule
 
 
 def test_a_step_longer_than_its_field_stays_as_cron_means_it(tmp_path: Path) -> None:

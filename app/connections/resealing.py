@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 from pymongo.database import Database
 
@@ -11,21 +12,42 @@ from app.audit.service import AuditTrail
 from app.mongo import Document
 from app.sealing import Seal, SealedFields
 
+# Copies are made of sealed values, such as a run's of its job's parameters. Within this time after a value was read, its copy is stored.
+COPIED_SECONDS = 2.0
+MOST_ROUNDS = 5
+
 
 class Resealing:
-    """Works on every field that may hold sealed values. `sealed` names them, with the seal of each."""
+    """Works on every field that may hold sealed values. `sealed` names them, with the seal of each. `sleep` waits for so many seconds."""
 
-    def __init__(self, database: Database[Document], audit: AuditTrail, sealed: Sequence[tuple[SealedFields, Seal]]) -> None:
-        self._database, self._audit, self._sealed = database, audit, sealed
+    def __init__(
+        self,
+        database: Database[Document],
+        audit: AuditTrail,
+        sealed: Sequence[tuple[SealedFields, Seal]],
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._database, self._audit, self._sealed, self._sleep = database, audit, sealed, sleep
 
     def run(self, actor: Actor) -> Iterator[tuple[str, int]]:
         """Seals every outdated secret with the current key. Yields each collection when it is done, with the number of changed fields.
 
-        Works beside a running service. Raises StartError if no known key opens a secret; the changes up to then stay.
+        Works beside a running service: a further round seals what was copied meanwhile, and yields only collections that it changed. Raises
+        StartError if no known key opens a secret; the changes up to then stay.
         """
         with self._audit.action(actor, "secrets.reseal", kind="installation", target_id="secrets"):
+            changed = 0
             for fields, seal in self._sealed:
-                yield fields.collection, fields.renew(self._database, seal)
+                count = fields.renew(self._database, seal)
+                changed += count
+                yield fields.collection, count
+            for _ in range(MOST_ROUNDS - 1):
+                if not changed:
+                    return
+                self._sleep(COPIED_SECONDS)
+                copies = [(fields.collection, fields.renew(self._database, seal)) for fields, seal in self._sealed]
+                changed = sum(count for _, count in copies)
+                yield from ((collection, count) for collection, count in copies if count)
 
     def outdated(self) -> dict[str, int]:
         """Returns the number of fields that are sealed with an earlier key, for each collection that has some."""

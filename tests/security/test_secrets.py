@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pyotp
 import pytest
@@ -13,12 +14,15 @@ from app.accounts.signin import Visitor
 from app.audit.model import Actor
 from app.clock import ManualClock
 from app.config import Settings
+from app.connections.resealing import Resealing
+from app.connections.vault import Vault
 from app.doctor import Doctor
 from app.errors import ApprovalNeeded, StartError
 from app.factory import Store, build_services
 from app.findings import Level
 from app.jobtemplates.catalogue import Catalogue
 from app.mongo import Document
+from app.queue.shape import SEALED_FIELDS
 from app.sandbox import kernel
 from app.services import Services
 from app.validation.secret import MASK
@@ -84,6 +88,24 @@ def test_another_key_opens_all_and_then_seals_all(
     assert after.signin.with_code(half.secret, pyotp.TOTP(offer.secret).at(clock.now()), Visitor("192.0.2.1")).secret
     with pytest.raises(StartError, match="JOBWRIGHT_OLD_SECRET_KEYS"):
         before.connections.grant(["c"])
+
+
+def test_what_was_copied_while_all_is_sealed_again_is_sealed_again_too(
+    store: Store, settings: Settings, clock: ManualClock, catalogue: Catalogue, admin: Actor, super_admin: Actor
+) -> None:
+    """A run that starts meanwhile may hold what its job held before."""
+    filled(house(store, settings, clock, catalogue, "first key"), admin, super_admin)
+    executions, both = store.database["job_executions"], house(store, settings, clock, catalogue, "second key", "first key")
+    early: Any = executions.find_one()
+    copies, vault = iter(({**early, "_id": "late", "number": 2}, {**early, "_id": "later", "number": 3})), Vault(both.keys)
+
+    def copy_once(_: float) -> None:
+        if (copied := next(copies, None)) is not None:
+            executions.insert_one(copied)
+
+    resealing = Resealing(store.database, both.audit, [(SEALED_FIELDS[0], vault)], sleep=copy_once)
+    assert list(resealing.run(super_admin)) == [("job_executions", 1), ("job_executions", 1), ("job_executions", 1)]
+    assert resealing.outdated() == {}
 
 
 def test_a_key_that_is_lost_is_said_and_nothing_is_overwritten(

@@ -15,16 +15,19 @@ from pymongo.database import Database
 from app.mongo import Document
 
 Content = dict[str, dict[str, bytes]]
-# A process that kills itself when it is about to send its nth command that writes or, with `reads`, any command.
+# A process that kills itself when it is about to send its nth command that writes or, with `reads`, any command. With `after`, it counts
+# from the first command that holds this text.
 DYING = """
 import os, signal, sys
 from pymongo import monitoring
-left, reads = int(os.environ["KILLED_AT"]), "KILLED_AT_READS" in os.environ
+left, reads, after = int(os.environ["KILLED_AT"]), "KILLED_AT_READS" in os.environ, os.environ.get("KILLED_AFTER", "")
 WRITES = {"insert", "update", "delete", "create", "createIndexes", "drop", "renameCollection", "dropIndexes", "findAndModify"}
 class Dying(monitoring.CommandListener):
     def started(self, event):
-        global left
-        if reads or event.command_name in WRITES:
+        global left, after
+        if after:
+            after = "" if after in str(event.command) else after
+        elif reads or event.command_name in WRITES:
             left -= 1
             if left < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -61,9 +64,9 @@ def put(database: Database[Document], content: Content) -> None:
             collection.insert_many([RawBSONDocument(row) for row in rows.values()])
 
 
-def killed_command(environment: Mapping[str, str], *words: str, at: int, reads: bool = False) -> bool:
+def killed_command(environment: Mapping[str, str], *words: str, at: int, reads: bool = False, after: str = "") -> bool:
     """Runs `jobwright` in a process that kills itself with SIGKILL at its nth command to the database. Returns whether it died."""
-    extra = {"KILLED_AT": str(at), **({"KILLED_AT_READS": "1"} if reads else {})}
+    extra = {"KILLED_AT": str(at), "KILLED_AFTER": after, **({"KILLED_AT_READS": "1"} if reads else {})}
     done = subprocess.run(
         [sys.executable, "-c", DYING, *words], env={**os.environ, **environment, **extra}, capture_output=True, text=True, check=False
     )

@@ -132,9 +132,9 @@ def _settle_stopped(restores: Restores, database: Any, stage: Stage, *, old: Any
         require_no_restore(database)
 
 
-@pytest.mark.parametrize("at", [20, 75, 90])
+@pytest.mark.parametrize(("stage", "at"), [(Stage.LOADING, 8), (Stage.SWITCHING, 4), (Stage.SWITCHING, 20), (Stage.MIGRATING, 1)])
 def test_a_killed_command_leaves_a_database_on_which_nothing_starts(
-    restores: Restores, empty: Store, backup: Path, old: dict[str, Any], mongod: str, tmp_path: Path, at: int
+    restores: Restores, empty: Store, backup: Path, old: dict[str, Any], mongod: str, tmp_path: Path, stage: Stage, at: int
 ) -> None:
     database = empty.database
     environment = {
@@ -143,10 +143,13 @@ def test_a_killed_command_leaves_a_database_on_which_nothing_starts(
         "JOBWRIGHT_SECRET_KEY": KEY,
         "JOBWRIGHT_DATA_DIR": str(tmp_path / "data"),
     }
-    assert killed_command(environment, "restore", str(backup), "--replace", at=at)
+    assert killed_command(environment, "restore", str(backup), "--replace", at=at, after=f"'stage': '{stage.value}'")
+    mark = RestoreMarks(database).get()
+    assert mark
+    assert mark.stage is stage
     with pytest.raises(StartError, match="not finished"):
         open_store(replace(_settings(environment), secret_key=KEY))
-    if at < 50:
+    if stage is Stage.LOADING:
         assert not killed_command(environment, "restore", "--roll-back", at=10_000)
         assert content_of(database) == old
     else:

@@ -7,23 +7,19 @@ from typing import Protocol
 
 from app.clock import Clock
 from app.jobs.model import Notifications
-from app.jobs.recipients import split
-from app.mongo import Document
 from app.notification.channel_store import ChannelStore
-from app.notification.delivery import MAIL, Delivery, DeliveryStatus, delivery_id
+from app.notification.delivery import Delivery, DeliveryStatus, delivery_id
 from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.targets import Target, targets_of
 from app.notification.texts import InWords, about_end
 from app.queue.execution import Execution
 from app.queue.model import FAILURES, Status
 from app.queue.owing import End, EndHandler
 from app.signals import Signal
-from app.validation.names import normal
-from templates_lib.addresses import distinct_addresses
 
 # Ends of which somebody may be told. A cancelled or skipped run is nobody's alarm.
 ALARMS = FAILURES | {Status.MISSED}
 TOLD = ALARMS | {Status.SUCCESS}
-ENGLISH = "en"
 
 
 def recipients_of(notifications: Notifications, status: str) -> tuple[str, ...]:
@@ -78,30 +74,25 @@ class OutcomeNotifier:
         self._written.send()
 
     def _deliveries_of(self, execution: Execution) -> Iterator[Delivery]:
-        addresses, names = split(recipients_of(execution.notifications, execution.status))
-        rows = {row["name"]: row for row in self._channels.by_names({normal(name) for name in names})}
-        if addresses:
-            yield self._delivery(execution, {"_id": MAIL, "name": MAIL, "type": "mail"}, tuple(distinct_addresses(addresses)))
-        for name in names:
-            # A channel that does not exist is refused when it is sent, so that people see it.
-            yield self._delivery(execution, rows.get(normal(name), {"_id": f"?{name}", "name": name, "type": ""}))
+        for target in targets_of(self._channels, recipients_of(execution.notifications, execution.status)):
+            yield self._delivery(execution, target)
 
-    def _delivery(self, execution: Execution, channel: Document, recipients: tuple[str, ...] = ()) -> Delivery:
-        made_id, now = delivery_id(execution.id, channel["_id"], recipients, "end"), self._clock.now()
+    def _delivery(self, execution: Execution, target: Target) -> Delivery:
+        made_id, now = delivery_id(execution.id, target.channel_id, target.recipients, "end"), self._clock.now()
         message = about_end(
             execution,
             key=made_id,
-            language=channel.get("language") or ENGLISH,
+            language=target.language,
             public_url=self._public_url,
             in_words=self._in_words,
             at=execution.completed_at or now,
         )
         return Delivery(
             id=made_id,
-            channel_id=channel["_id"],
-            channel=channel["name"],
-            type=channel["type"],
-            recipients=recipients,
+            channel_id=target.channel_id,
+            channel=target.channel,
+            type=target.type,
+            recipients=target.recipients,
             execution_id=execution.id,
             job_id=execution.job_id,
             job_name=execution.job_name,

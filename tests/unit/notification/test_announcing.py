@@ -74,7 +74,9 @@ def test_an_announcement_about_a_node_names_no_job(store: Store) -> None:
     announcer = PlainAnnouncer(
         channels=ChannelStore(store.database), deliveries=deliveries, clock=ManualClock(NOW), written=Signal(), in_words=translated
     )
-    announcer.announce([an_announcement(subject=Subject(kind=SubjectKind.NODE, id="n", name="n"), execution_id=None, to=("a@example.com",))])
+    announcer.announce(
+        [an_announcement(subject=Subject(kind=SubjectKind.NODE, id="n", name="n"), execution_id=None, to=("a@example.com",))]
+    )
     (delivery,) = deliveries.page(DeliveryFilter(), limit=10)
     assert (delivery.job_id, delivery.job_name, delivery.execution_id) == (None, "", None)
 

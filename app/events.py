@@ -130,6 +130,12 @@ EVENTS: dict[str, str] = {
     "delivery.failed": "A try to send a notification failed. With its id, its channel, the result, the status after it and the reason.",
     "delivery.crashed": "The code of a channel failed unexpectedly. With the traceback. The notification is tried again.",
     "delivery.interrupted": "Sending the notifications of a channel was interrupted, mostly by a database that is away. With the reason.",
+    "monitor.stuck": "Follow-ups or notifications have been due for longer than JOBWRIGHT_STUCK_SECONDS. With what is stuck.",
+    "monitor.moves": "What was stuck has moved again for as long as JOBWRIGHT_STUCK_SECONDS.",
+    "monitor.mailed": "A mail was sent to JOBWRIGHT_EMERGENCY_TO. With the incident, and whether it is still open.",
+    "monitor.mail_failed": "A mail to JOBWRIGHT_EMERGENCY_TO could not be sent. With the reason. The next try is in a minute.",
+    "monitor.unreachable": "The outside monitor did not take a call. With the reason.",
+    "monitor.reached": "The outside monitor takes calls again.",
     "channel.not_loaded": "A type of channel could not be loaded. With its name and the type of the error.",
     "connection.unexplored": "A connection gave no suggestions for a form. With its name and the type of the error.",
     "job.calls_unknown": (

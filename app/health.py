@@ -91,6 +91,7 @@ class Health:
                 "mongodb": {"status": _status(answers)},
                 "engine": engine,
                 "bus": self._bus(answers, trusted=trusted),
+                "monitor": self._monitor(answers, trusted=trusted),
             },
             "connections": self._looked(self._connections) if answers else None,
             "executions": self._looked(services.history.live_counts) if answers else None,
@@ -137,6 +138,20 @@ class Health:
         if state.problem and trusted:
             shown["problem"] = state.problem
         return {"status": _status(state.connected and state.stream), **shown}
+
+    def _monitor(self, answers: bool, *, trusted: bool) -> dict[str, Any]:
+        """Returns how calls of the outside monitor go, and what is stuck. Why a call failed is for holders of a token."""
+        state = self._looked(self._services.monitor.state) if answers else None
+        if state is None:
+            return {"status": "unknown"}
+        shown: dict[str, Any] = {"status": _status(not state.pings.problem) if state.monitored else "not here"}
+        if state.monitored:
+            shown |= {"pinged_at": state.pings.pinged_at, "failing_since": state.pings.failing_since}
+            if state.pings.problem and trusted:
+                shown["problem"] = state.pings.problem
+        if state.stuck is not None:
+            shown |= {"status": _status(False), "stuck": list(state.stuck.parts), "stuck_since": state.stuck.since}
+        return shown
 
     def _templates(self) -> dict[str, list[str]]:
         catalogue = self._services.catalogue

@@ -60,6 +60,7 @@ from app.keys import KeyRing
 from app.metrics.service import Metrics
 from app.node.state import NodeState
 from app.notification.deliveries import Deliveries
+from app.notification.monitor.watch import Monitor
 from app.notification.posting import Posting
 from app.notification.service import Channels
 from app.outbox.event_store import Events
@@ -142,6 +143,7 @@ class Services:
     channels: Channels
     deliveries: Deliveries
     posting: Posting
+    monitor: Monitor
     events: Events
     overview: Overview
     attention: Attention

@@ -24,6 +24,7 @@ TRANSIENT = {
     "sign_in_attempts": "failed sign-ins",
     "connection_health": "results of connection tests",
     "channel_states": "whether channels can be reached",
+    "monitor": "calls of the outside monitor",
     "endpoints": "states of circuit breakers",
     # Older totals than those that Prometheus has read look like a restart from 0, after which all of history happens within a minute.
     "metric_totals": "totals of metrics: they begin at 0",

@@ -36,3 +36,9 @@ def is_web_address(text: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and text.isprintable() and " " not in text
+
+
+def is_mail_address(text: str) -> bool:
+    """Returns whether a text can be a mail address. Only the mail server knows whether it is one."""
+    local, _, domain = text.rpartition("@")
+    return bool(local and domain) and text.isprintable() and not set(text) & set(' <>"()[]\\;:') and len(text) <= 254

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.config.values import SERVICE_URL, setting
+from marshmallow.validate import OneOf
+
+from app.config.values import SERVICE_URL, at_least, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,6 +14,42 @@ class OutsideSettings:
     """What jobs and events reach: mail, services and the bus."""
 
     notify_connection: str = setting("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection for notifications to addresses")
+    monitor_url: str = setting(
+        "JOBWRIGHT_MONITOR_URL",
+        "web_address",
+        "",
+        "Address of an outside monitor that Jobwright calls while it works, such as a check of a dead man's switch. The monitor raises the "
+        "alarm when the calls stop. Leave empty to call none.",
+        secret=True,
+    )
+    monitor_method: str = setting(
+        "JOBWRIGHT_MONITOR_METHOD", "upper", "GET", "Method of these calls: GET or POST", validate=OneOf(["GET", "POST"])
+    )
+    monitor_seconds: int = setting("JOBWRIGHT_MONITOR_SECONDS", "int", 60, "Seconds between two of these calls", **at_least(10, 86_400))
+    stuck_seconds: int = setting(
+        "JOBWRIGHT_STUCK_SECONDS",
+        "int",
+        300,
+        "Follow-ups or notifications that have been due for longer than this number of seconds are stuck: the calls stop, and a mail is "
+        "sent to JOBWRIGHT_EMERGENCY_TO",
+        **at_least(60, 86_400),
+    )
+    emergency_connection: str = setting(
+        "JOBWRIGHT_EMERGENCY_CONNECTION",
+        "str",
+        "",
+        "Name of the SMTP connection for mail that Jobwright is stuck. Use another mail server than that of JOBWRIGHT_NOTIFY_CONNECTION.",
+    )
+    emergency_to: tuple[str, ...] = setting(
+        "JOBWRIGHT_EMERGENCY_TO", "addresses", (), "Addresses that get this mail, separated by commas. Leave empty to send none."
+    )
+    emergency_remind_hours: int = setting(
+        "JOBWRIGHT_EMERGENCY_REMIND_HOURS",
+        "int",
+        4,
+        "Hours between two mails while Jobwright is stuck; 0 means one mail only",
+        **at_least(0, 720),
+    )
     allowed_hosts: tuple[str, ...] = setting(
         "JOBWRIGHT_ALLOWED_HOSTS",
         "hosts",

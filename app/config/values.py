@@ -11,9 +11,10 @@ from marshmallow import ValidationError
 from marshmallow import fields as ma
 from marshmallow.validate import Range
 
-from app.config.addresses import is_web_address
+from app.config.addresses import is_mail_address, is_web_address
 from app.labels import LONGEST_LABEL, MOST_LABELS, is_label
 from app.zones import is_zone, not_a_zone
+from templates_lib.addresses import distinct_addresses
 from templates_lib.subjects import PATTERN, SUBJECT
 
 SERVICE_URL = "_SERVICE_URL"  # the end of the variables that give the addresses of services
@@ -44,6 +45,25 @@ class _Zone(ma.String):
 class _Hosts(ma.String):
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+
+
+class _WebAddress(ma.String):
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> str:
+        address = str(value).strip()
+        if address and not is_web_address(address):
+            raise ValidationError("must be an address such as https://monitor.example.com/ping/1234")
+        return address
+
+
+class _Addresses(ma.String):
+    """Mail addresses, comma-separated."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        addresses = tuple(part.strip() for part in value.split(",") if part.strip())
+        for address in addresses:
+            if not is_mail_address(address):
+                raise ValidationError(f"{address!r} is not a mail address, such as ops@example.com")
+        return tuple(distinct_addresses(addresses))
 
 
 class _Networks(ma.String):
@@ -182,6 +202,8 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "upper": _Upper,
     "zone": _Zone,
     "hosts": _Hosts,
+    "web_address": _WebAddress,
+    "addresses": _Addresses,
     "networks": _Networks,
     "chosen_jobs": _ChosenJobs,
     "counts": _Counts,

@@ -8,7 +8,7 @@ from app.broker.inspection import broker_findings
 from app.doctor.database import check_indexes, check_migrations, check_server
 from app.doctor.jobs import check_executions, check_jobs, check_mail, check_notifications, check_runs_to_come
 from app.doctor.machine import check_clock, check_disk, check_time_zones
-from app.doctor.processes import check_bus, check_collector, check_connections, check_nodes
+from app.doctor.processes import check_bus, check_collector, check_connections, check_monitor, check_nodes
 from app.doctor.records import check_audit, check_records, check_templates
 from app.doctor.secrets import check_job_processes, check_key, check_secret_files
 from app.factory import Store
@@ -40,6 +40,7 @@ CHECKS: dict[str, Check] = {
     "Runs to come": check_runs_to_come,
     "Mail": check_mail,
     "Notifications": check_notifications,
+    "Monitor": check_monitor,
     "Executions": check_executions,
     "Records": check_records,
 }

@@ -10,6 +10,7 @@ from app.errors import StartError
 from app.factory import Store
 from app.findings import Finding, Level
 from app.integrations.nats.connection import find_server
+from app.notification.monitor.model import part_words
 from app.scheduling.node_store import SILENT_AFTER, NodeRole, NodeStore
 from app.services import Services
 from app.traces.base import require_opentelemetry
@@ -69,6 +70,31 @@ def check_bus(services: Services, _store: Store) -> Iterator[Finding]:
         yield Finding("Bus", Level.WARNING, f"{text}; {owed} records have unpublished events", "Look for `bus.` events in the log.")
     else:
         yield Finding("Bus", Level.OK, text)
+
+
+def check_monitor(services: Services, _store: Store) -> Iterator[Finding]:
+    """Yields whether follow-ups or notifications are stuck, whether the outside monitor takes calls, and whether somebody gets mail."""
+    settings, state = services.settings, services.monitor.state()
+    if state.stuck is not None:
+        for part in state.stuck.parts:
+            text = f"{part_words(part)} Noticed at {state.stuck.since:%Y-%m-%d %H:%M} UTC."
+            yield Finding("Monitor", Level.PROBLEM, text, "Look for `tick.failed` in the logs of the schedulers and restart them.")
+        if state.stuck.problem:
+            text = f"no mail about it could be sent: {state.stuck.problem}"
+            yield Finding("Monitor", Level.PROBLEM, text, "Check JOBWRIGHT_EMERGENCY_CONNECTION on the page Connections.")
+    if state.pings.problem and state.monitored:
+        text = f"the outside monitor takes no calls: {state.pings.problem}"
+        yield Finding("Monitor", Level.PROBLEM, text, "Check JOBWRIGHT_MONITOR_URL. A private host must be in JOBWRIGHT_ALLOWED_HOSTS.")
+    if bool(settings.emergency_to) != bool(settings.emergency_connection):
+        text = "only one of JOBWRIGHT_EMERGENCY_TO and JOBWRIGHT_EMERGENCY_CONNECTION is set"
+        yield Finding("Monitor", Level.WARNING, text, "Set both, or nobody gets mail if Jobwright is stuck.")
+    elif state.warned and settings.emergency_connection not in services.connections.options("smtp"):
+        text = f"there is no SMTP connection {settings.emergency_connection!r}"
+        yield Finding("Monitor", Level.WARNING, text, "Create it, or change JOBWRIGHT_EMERGENCY_CONNECTION.")
+    elif state.stuck is None and not (state.monitored and state.pings.problem):
+        last = f"{state.pings.pinged_at:%Y-%m-%d %H:%M:%S} UTC" if state.pings.pinged_at is not None else "never"
+        monitored = f"; the outside monitor last took a call: {last}" if state.monitored else "; no outside monitor is set"
+        yield Finding("Monitor", Level.OK, f"follow-ups and notifications move{monitored}")
 
 
 def check_collector(services: Services, _store: Store) -> Iterator[Finding]:

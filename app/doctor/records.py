@@ -16,6 +16,7 @@ from app.jobs import shape as jobs
 from app.jobtemplates.preset_store import PRESET
 from app.jobtemplates.store import TEMPLATE
 from app.mongo import Records
+from app.notification.monitor.store import MONITOR
 from app.queue import shape as executions
 from app.scheduling.calendar_store import CALENDAR
 from app.scheduling.gathering_store import GATHERING
@@ -51,6 +52,7 @@ SHAPES = {
     "audit_log": EVENT,
     "nodes": NODE,
     "switches": SWITCH,
+    "monitor": MONITOR,
     "gatherings": GATHERING,
 }
 

@@ -21,6 +21,7 @@ from app.factory.bus import build_bus
 from app.factory.database import Store
 from app.factory.handlers import carriers, owing
 from app.factory.metrics import build_end_counter
+from app.factory.monitor import build_watch
 from app.factory.notifications import build_sender
 from app.factory.stores import Stores
 from app.integrations.callbacks.breakers import Breakers
@@ -101,6 +102,7 @@ def _planning(
         releasing=build_releasing(settings, stores, services),
         sender=build_sender(stores, services),
         told=services.told,
+        watch=build_watch(settings, stores, services),
     )
 
 

@@ -16,6 +16,7 @@ from app.factory.inbound import build_inbound
 from app.factory.integrations import Integrations, build_integrations
 from app.factory.jobs import Jobs, build_jobs
 from app.factory.metrics import build_metrics
+from app.factory.monitor import build_monitor
 from app.factory.notifications import Notifications, build_notifications
 from app.factory.people import People, build_people
 from app.factory.templates import Materials, build_materials
@@ -83,6 +84,7 @@ def _services(
         channels=notifications.channels,
         deliveries=notifications.deliveries,
         posting=notifications.posting,
+        monitor=build_monitor(ground.settings, ground.stores),
         ping=ping,
         migrated=migrated,
         nodes=ground.stores.nodes.all,

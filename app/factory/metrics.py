@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.config import MOST_MEASURED_JOBS
 from app.factory.ground import Ground
-from app.factory.handlers import end_handlers, event_handlers
+from app.factory.monitor import build_monitor
+from app.factory.outboxes import outboxes
 from app.metrics.access import MetricsAccess
 from app.metrics.chosen import ChosenJobs
 from app.metrics.counting import EndCounter
@@ -17,6 +17,7 @@ from app.metrics.state import (
     connection_values,
     job_values,
     maintenance_values,
+    monitor_values,
     node_values,
     notification_values,
     outbox_values,
@@ -28,10 +29,8 @@ from app.notification.delivery import UNDELIVERED
 
 if TYPE_CHECKING:
     from app.clock import Clock
-    from app.config import Settings
     from app.execution.unplaced import Unplaced
     from app.factory.stores import Stores
-    from app.outbox.store import OutboxStore
     from app.scheduling.node_control import NodeControl
 
 
@@ -69,8 +68,9 @@ def build_metrics(ground: Ground, unplaced: Unplaced, node_control: NodeControl)
             "totals": totals,
             "nodes": lambda: node_values(stores.nodes.all(), clock.now()),
             "connections": lambda: connection_values(stores.health.all().values()),
-            "outbox": lambda: outbox_values(_outboxes(settings, stores), clock.now()),
+            "outbox": lambda: outbox_values(outboxes(settings, stores), clock.now()),
             "notifications": notifications,
+            "monitor": lambda: monitor_values(build_monitor(settings, stores).state(), clock.now()),
             "maintenance": lambda: maintenance_values(stores.maintenance.get),
         },
         clock=clock,
@@ -87,11 +87,3 @@ def _chosen(chosen: tuple[str, str], stores: Stores, clock: Clock) -> ChosenJobs
     how, what = chosen
     limit, tag = (int(what), None) if how == "top" else (MOST_MEASURED_JOBS, what)
     return ChosenJobs(choose=lambda: stores.usage.highest_ids(limit, tag=tag), last_runs=stores.usage.last_runs, clock=clock)
-
-
-def _outboxes(settings: Settings, stores: Stores) -> Iterator[tuple[str, OutboxStore[Any]]]:
-    """Each carrier with the outbox from which it takes."""
-    for end_handler in end_handlers(settings):
-        yield end_handler.name, stores.owed_by_executions
-    for event_handler in event_handlers(settings):
-        yield event_handler.name, stores.owed_by_events

@@ -43,6 +43,7 @@ from app.metrics.totals_store import TotalsStore
 from app.mongo import Document
 from app.notification.channel_store import ChannelStateStore, ChannelStore
 from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.monitor.store import MonitorStore
 from app.outbox.event_store import event_outbox
 from app.outbox.events import StoredEvent
 from app.outbox.store import OutboxStore
@@ -115,6 +116,7 @@ class Stores:
     channels: ChannelStore
     channel_states: ChannelStateStore
     notification_deliveries: NotificationDeliveryStore
+    monitor: MonitorStore
 
     @property
     def start_limits(self) -> StartLimits:
@@ -180,4 +182,5 @@ class Stores:
             channels=ChannelStore(database),
             channel_states=ChannelStateStore(database),
             notification_deliveries=NotificationDeliveryStore(database),
+            monitor=MonitorStore(database),
         )

@@ -190,6 +190,25 @@ METRICS = (
         "Notifications of the last 24 hours that were refused or given up, or had no answer",
     ),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_channels_unreachable", "Channels that cannot be reached"),
+    _metric(
+        Kind.GAUGE,
+        Source.DATABASE,
+        "jobwright_stuck",
+        "Whether follow-ups (`follow_ups`) or notifications (`deliveries`) have been due for longer than JOBWRIGHT_STUCK_SECONDS: 1, or 0",
+        "part",
+    ),
+    _metric(
+        Kind.GAUGE,
+        Source.DATABASE,
+        "jobwright_monitor_ping_age_seconds",
+        "Seconds since the outside monitor last took a call; missing if JOBWRIGHT_MONITOR_URL is not set, and before the first call",
+    ),
+    _metric(
+        Kind.GAUGE,
+        Source.DATABASE,
+        "jobwright_monitor_failing_seconds",
+        "For how many seconds calls of the outside monitor have failed; missing if JOBWRIGHT_MONITOR_URL is not set",
+    ),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_maintenance", "Whether maintenance keeps runs from starting: 1, or 0"),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}

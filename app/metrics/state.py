@@ -11,6 +11,7 @@ from app.execution.measured_store import RunningNow, Waiting
 from app.execution.statistics_store import UnplacedRuns
 from app.measures import Labels
 from app.metrics.service import Values
+from app.notification.monitor.model import PARTS, MonitorState
 from app.outbox.store import OutboxStore
 from app.scheduling.node_store import NodeRole, NodeSeen
 from app.triggers import TRIGGERS
@@ -108,6 +109,17 @@ def notification_values(waiting: int, oldest: datetime | None, *, undelivered: i
         "jobwright_notifications_undelivered": {(): float(undelivered)},
         "jobwright_channels_unreachable": {(): float(unreachable)},
     }
+
+
+def monitor_values(state: MonitorState, now: datetime) -> Values:
+    """Whether the installation is stuck, and when the outside monitor last took a call."""
+    stuck = state.stuck.parts if state.stuck is not None else ()
+    values: dict[str, dict[Labels, float]] = {"jobwright_stuck": {(part,): float(part in stuck) for part in PARTS}}
+    if state.monitored:
+        values["jobwright_monitor_failing_seconds"] = {(): _age(state.pings.failing_since, now)}
+        if state.pings.pinged_at is not None:
+            values["jobwright_monitor_ping_age_seconds"] = {(): _age(state.pings.pinged_at, now)}
+    return values
 
 
 def maintenance_values(get: Callable[[], object | None]) -> Values:

@@ -69,3 +69,19 @@ class Probing(Loop):
 
     def turn(self) -> None:
         self._probe()
+
+
+class Watching(Loop):
+    """Looks whether the installation works, in a thread of its own: what it watches cannot hold it up, and it holds up nothing."""
+
+    name = "monitor"
+    pause_seconds = 5.0
+    starts_at_once = True
+    close_seconds = 0.0  # a call that is on its way ends with the process
+
+    def __init__(self, look: Callable[[], Any]) -> None:
+        super().__init__()
+        self._look = look
+
+    def turn(self) -> None:
+        self._look()

@@ -16,11 +16,13 @@ from app.node.deferred import DeferredWatch
 from app.node.delivering import Delivering
 from app.node.duty import Duty, Engine
 from app.node.guard import guarded
-from app.node.listening import Arrivals, Probing
+from app.node.listening import Arrivals, Probing, Watching
 from app.node.loops import Loop
 from app.node.releasing import Releasing
 from app.node.stall_watch import StallWatch
+from app.node.state import STALLED_SECONDS
 from app.node.sweeper import Sweeper
+from app.notification.monitor.watch import Watch
 from app.notification.sending import Sender
 from app.outbox.carrier import Carrier
 from app.outbox.event_store import Events
@@ -36,10 +38,9 @@ RETENTION_SECONDS = 600.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanningParts:
     """What planning is made of. `bus` is there where one is set. `owed` is sent when an end or an event owes something, `told` when
-    a notification is to be sent, and `requested`
-    gives the ids of runs that other processes ask for, until it is told to stop. `count_ends` adds what has ended to the totals of
-    metrics, and `hand_overs` completes the migrations of jobs that are under way. `releasing` announces runs to workers, where they run the
-    jobs."""
+    a notification is to be sent, and `requested` gives the ids of runs that other processes ask for, until it is told to stop.
+    `count_ends` adds what has ended to the totals of metrics, and `hand_overs` completes the migrations of jobs that are under way. `watch`
+    looks whether the installation works. `releasing` announces runs to workers, where they run the jobs."""
 
     dispatcher: Dispatcher
     sweeper: Sweeper
@@ -58,6 +59,7 @@ class PlanningParts:
     hand_overs: Callable[[], Any]
     sender: Sender
     told: Signal
+    watch: Watch
     releasing: Releasing | None = None
 
 
@@ -73,6 +75,8 @@ class Planning(Duty):
         self._loops: list[Loop] = [Arrivals(parts.requested, engine.wake)]
         if engine.settings.probe_seconds:
             self._loops.append(Probing(parts.probes.tick))
+        if parts.watch.is_set:
+            self._loops.append(Watching(lambda: parts.watch.tick(ticks_move=self.age() < STALLED_SECONDS)))
         if parts.releasing is not None:
             self._loops.append(parts.releasing)
         self._stall_watch = StallWatch(age=self.age, events=parts.events, clock=engine.clock, node=engine.name)

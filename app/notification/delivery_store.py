@@ -169,6 +169,23 @@ class NotificationDeliveryStore:
         count = self._deliveries.count_documents(waits, maxTimeMS=QUERY_TIME_MS)
         return count, next((row["created_at"] for row in first), None)
 
+    def standing_still(self, before: datetime, now: datetime) -> datetime | None:
+        """Returns since when the first message has been due of a channel of which nothing was sent or tried after `before`; None if each
+        channel moves. A channel that cannot be reached moves too: its messages are tried and put off."""
+        due = {"status": WAITING, "channel_id": {"$type": "string"}, "due_at": {**ANY_DATE, "$lt": before}}
+        grouped = {"$group": {"_id": "$channel_id", "since": {"$min": "$due_at"}}}
+        rows = self._deliveries.aggregate([{"$match": due}, grouped], hint=DUE_INDEX, maxTimeMS=QUERY_TIME_MS)
+        return min((row["since"] for row in rows if not self._moves(row["_id"], before, now)), default=None)
+
+    def _moves(self, channel_id: str, before: datetime, now: datetime) -> bool:
+        signs: list[Document] = [
+            {"status": WAITING, "claim": {"$ne": None}, "due_at": {"$gt": now}},
+            {"status": WAITING, "due_at": {"$gt": before}, "attempts.at": {"$gt": before}},
+            {"settled_at": {"$gt": before}},
+        ]
+        sign = {"channel_id": channel_id, "$or": signs}
+        return self._deliveries.find_one(sign, {"_id": 1}, max_time_ms=QUERY_TIME_MS) is not None
+
     def forget(self, before: datetime) -> int:
         """Removes some deliveries that were written before then and do not wait. Returns their number."""
         old = {"created_at": {**ANY_DATE, "$lt": before}, "status": {"$ne": WAITING}}

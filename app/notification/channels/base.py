@@ -112,7 +112,7 @@ def post_json(door: Door, url: str, body: bytes, headers: Mapping[str, str]) -> 
     """Sends a POST request with JSON and returns the answer if it is a success (2xx). Raises Refused, Unreachable or Unknown by what went
     wrong, for every channel that speaks HTTP."""
     place = host_of(url)
-    with _errors_of_http(place), door.http() as client:
+    with errors_of_http(place), door.http() as client:
         answer = client.post(url, content=body, headers={"content-type": "application/json", "user-agent": "Jobwright", **headers})
     if answer.is_success:
         return answer
@@ -123,7 +123,7 @@ def post_json(door: Door, url: str, body: bytes, headers: Mapping[str, str]) -> 
 
 
 @contextmanager
-def _errors_of_http(place: str) -> Iterator[None]:
+def errors_of_http(place: str) -> Iterator[None]:
     try:
         yield
     except TargetRefused as error:

@@ -345,7 +345,7 @@ def test_what_was_due_while_nobody_looked_is_not_stuck(house: House, outside: Ca
         house.owe()
         house.clock.advance(86_400)  # everything was down
         house.look(watch, AFTER - LOOK)
-        assert (len(outside.got), inbox.mails) == (5, [])
+        assert (len(outside.got), inbox.mails) == (4, [])
         house.send()
         house.look(watch, 600)
         assert (house.stores.monitor.incident(), inbox.mails) == (None, [])

@@ -208,7 +208,9 @@ def test_a_call_that_fails_is_visible_and_holds_up_nothing(house: House, outside
     state = house.services.monitor.state()
     assert f"answered {status}." in state.pings.problem
     assert monitor_values(state, house.clock.now())["jobwright_monitor_failing_seconds"] == {(): 120.0}
-    assert any("takes no calls" in finding.text for finding in Doctor(house.services, house.store).examine() if finding.subject == "Monitor")
+    assert any(
+        "takes no calls" in finding.text for finding in Doctor(house.services, house.store).examine() if finding.subject == "Monitor"
+    )
     shown, _ = Health(house.services).details(is_trusted=lambda: True)
     assert (shown["dependencies"]["monitor"]["status"], "problem" in shown["dependencies"]["monitor"]) == ("unhealthy", True)
     shown, _ = Health(house.services).details(is_trusted=lambda: False)
@@ -288,9 +290,7 @@ def test_a_sender_that_stops_silences_the_monitor_and_sends_the_second_mail_once
 def test_reminders_come_by_policy_and_the_end_is_told_once(house: House, outside: Calls, tmp_path: Path) -> None:
     inbox = Inbox()
     with mail_server(inbox, tmp_path) as grant:
-        watch = house.configure(
-            monitor_url=outside.url, emergency_connection="Second", emergency_to=("ops@example.com",), **REMIND
-        )
+        watch = house.configure(monitor_url=outside.url, emergency_connection="Second", emergency_to=("ops@example.com",), **REMIND)
         house.second_server(grant.settings)
         house.owe()
         house.look(watch, 40 * 60)
@@ -378,7 +378,13 @@ def test_one_channel_that_moves_does_not_hide_another(house: House) -> None:
 
 
 def test_a_node_whose_sender_is_stopped_falls_silent_and_mails(
-    store: Store, settings: Settings, services: Services, super_admin: Actor, outside: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    settings: Settings,
+    services: Services,
+    super_admin: Actor,
+    outside: Calls,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("app.node.listening.Watching.pause_seconds", 0.05)
     house, inbox = House(store, settings, services, SystemClock(), super_admin), Inbox()

@@ -109,6 +109,7 @@ def test_a_healthy_house_is_said_to_be_one(healthy: Services, store: Store) -> N
         "Runs to come",
         "Mail",
         "Notifications",
+        "Monitor",
         "Executions",
         "Records",
     ]

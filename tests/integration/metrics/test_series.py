@@ -117,7 +117,13 @@ def test_an_execution_that_no_node_takes(store: Store, services: Services, super
 
 def test_every_metric_of_the_database_is_read(services: Services) -> None:
     shown = set(services.metrics.of_database() or {})
-    unseen = {"jobwright_job_failing", "jobwright_job_last_run_timestamp_seconds", "jobwright_scheduler_tick_age_seconds"}
+    unseen = {
+        "jobwright_job_failing",
+        "jobwright_job_last_run_timestamp_seconds",
+        "jobwright_scheduler_tick_age_seconds",
+        "jobwright_monitor_ping_age_seconds",
+        "jobwright_monitor_failing_seconds",
+    }
     assert {metric.name for metric in METRICS if metric.source == "database"} - shown == unseen
 
 

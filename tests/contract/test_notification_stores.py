@@ -15,6 +15,7 @@ from app.notification.channel_store import ChannelStateStore, ChannelStore, chan
 from app.notification.delivery import LADDER, MOST_ATTEMPTS, Delivery, DeliveryFilter, DeliveryStatus, Try, delivery_id
 from app.notification.delivery_store import NotificationDeliveryStore
 from app.notification.message import Fact, Link, Message, MessageKind, Severity
+from app.notification.monitor.store import MonitorStore
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 Data = Database[Document]
@@ -167,3 +168,49 @@ def test_the_same_event_has_the_same_id() -> None:
     assert delivery_id("e", "c", ["a", "b"], "end") == delivery_id("e", "c", ["b", "a"], "end")
     assert len({delivery_id("e", "c", [], kind) for kind in ("end", "test")} | {delivery_id("e", "d", [], "end")}) == 3
     assert LADDER[0] == timedelta(seconds=30)
+
+
+def test_one_node_at_a_time_calls_the_monitor(database: Data) -> None:
+    store, longest = MonitorStore(database), timedelta(minutes=5)
+    assert store.pings().pinged_at is None
+    assert store.claim_ping(now=NOW, until=later(40), longest=longest)
+    assert not store.claim_ping(now=later(39), until=later(80), longest=longest)
+    store.note_ping(at=later(1), next_at=later(60), problem="no")
+    store.note_ping(at=later(2), next_at=later(60), problem="still no")
+    assert (store.pings().failing_since, store.pings().problem, store.pings().pinged_at) == (later(1), "still no", None)
+    assert not store.claim_ping(now=later(59), until=later(99), longest=longest)
+    assert store.claim_ping(now=later(60), until=later(100), longest=longest)
+    store.note_ping(at=later(61), next_at=later(120), problem="")
+    assert (store.pings().failing_since, store.pings().problem, store.pings().pinged_at) == (None, "", later(61))
+    assert store.claim_ping(now=later(-86_400), until=later(-86_000), longest=longest), "that time is too far away to be right"
+
+
+def test_an_incident_has_its_mails(database: Data) -> None:
+    store, longest, after = MonitorStore(database), timedelta(days=31), timedelta(seconds=10)
+    assert store.incident() is None
+    assert not store.close(now=NOW, after=after)
+    assert store.open(["deliveries"], now=NOW)
+    assert not store.open(["deliveries", "follow_ups"], now=later(1))
+    first = store.claim_mail(now=later(1), until=later(60), longest=longest)
+    assert first is not None
+    assert (first.parts, first.mails, first.since) == (("deliveries", "follow_ups"), 0, NOW)
+    assert store.claim_mail(now=later(2), until=later(60), longest=longest) is None
+    store.note_mail(first, at=later(3), next_at=later(90), problem="")
+    assert store.claim_mail(now=later(89), until=later(120), longest=longest) is None
+    assert not store.close(now=later(5), after=after)
+    assert not store.open(["deliveries"], now=later(6)), "it came back, and is the same incident"
+    assert not store.close(now=later(16), after=after)
+    assert store.close(now=later(26), after=after)
+    assert not store.close(now=later(40), after=after)
+    last = store.claim_mail(now=later(26), until=later(60), longest=longest)
+    assert last is not None
+    assert (last.is_open, last.mails, last.id) == (False, 1, first.id)
+    store.note_mail(last, at=later(27), next_at=None, problem="")
+    assert store.claim_mail(now=later(86_400), until=later(86_460), longest=longest) is None
+    assert store.open(["follow_ups"], now=later(100))
+    again = store.incident()
+    assert again is not None
+    assert (again.id != first.id, again.mails) == (True, 0)
+    store.close(now=later(101), after=after)
+    assert store.close(now=later(111), after=after)
+    assert store.claim_mail(now=later(200), until=later(260), longest=longest) is None, "nobody was told of it"

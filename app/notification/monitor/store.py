@@ -45,11 +45,7 @@ class MonitorStore:
         """Claims the next call until `until`. Returns False if it is not due, or another node was quicker. A time that is further away
         than `longest` was written by a clock that was wrong, or for another interval."""
         due = {"_id": _PINGS, "$or": [{"next_at": None}, {"next_at": {"$lte": now}}, {"next_at": {"$gt": now + longest}}]}
-        try:
-            result = self._monitor.update_one(due, {"$set": {"next_at": until}}, upsert=True)
-        except DuplicateKeyError:
-            return False
-        return result.matched_count == 1 or result.upserted_id is not None
+        return self._monitor.update_one(due, {"$set": {"next_at": until}}).matched_count == 1 or self._add(_PINGS, {"next_at": until})
 
     def note_ping(self, *, at: datetime, next_at: datetime, problem: str) -> None:
         """Records how a call went; an empty `problem` says that the monitor took it."""
@@ -57,8 +53,9 @@ class MonitorStore:
             taken = {"pinged_at": at, "next_at": next_at, "failing_since": None, "problem": "", "said": None}
             self._monitor.update_one({"_id": _PINGS}, {"$set": taken})
             return
-        failed = {"next_at": next_at, "problem": {"$literal": problem[:]}, "said": {"$literal": parts_of(problem)}}
-        self._monitor.update_one({"_id": _PINGS}, [{"$set": {**failed, "failing_since": {"$ifNull": ["$failing_since", at]}}}])
+        self._monitor.update_one({"_id": _PINGS, "failing_since": None}, {"$set": {"failing_since": at}})
+        failed = {"next_at": next_at, "problem": problem[:], "said": parts_of(problem)}
+        self._monitor.update_one({"_id": _PINGS}, {"$set": failed})
 
     def pings(self) -> Pings:
         row = self._monitor.find_one({"_id": _PINGS}) or {}
@@ -97,19 +94,17 @@ class MonitorStore:
             "problem": "",
             "said": None,
         }
-        try:
-            result = self._monitor.update_one({"_id": _INCIDENT, "open": {"$ne": True}}, {"$set": fresh}, upsert=True)
-        except DuplicateKeyError:  # it is open
-            return False
-        return result.matched_count == 1 or result.upserted_id is not None
+        closed = {"_id": _INCIDENT, "open": {"$ne": True}}
+        return self._monitor.update_one(closed, {"$set": fresh}).matched_count == 1 or self._add(_INCIDENT, fresh)
 
     def close(self, *, now: datetime, after: timedelta) -> bool:
         """Notes that everything moves, and closes an incident in which everything has moved for as long as `after`. Its last mail is due
         then, if it had one. Returns whether it was closed."""
         self._monitor.update_one({"_id": _INCIDENT, "open": True, "clear_since": None}, {"$set": {"clear_since": now}})
         over = {"_id": _INCIDENT, "open": True, "clear_since": {"$ne": None, "$lte": now - after}}
-        last = {"$cond": [{"$gt": ["$mails", 0]}, now, None]}
-        return self._monitor.update_one(over, [{"$set": {"open": False, "next_at": last}}]).matched_count == 1
+        told, untold = {**over, "mails": {"$gt": 0}}, {**over, "mails": 0}
+        closed = self._monitor.update_one(told, {"$set": {"open": False, "next_at": now}}).matched_count
+        return bool(closed or self._monitor.update_one(untold, {"$set": {"open": False, "next_at": None}}).matched_count)
 
     def claim_mail(self, *, now: datetime, until: datetime, longest: timedelta) -> Incident | None:
         """Claims the next mail until `until`. Returns None if none is due, or another node was quicker. `longest` is as in claim_ping."""
@@ -126,3 +121,10 @@ class MonitorStore:
             fields |= {"mails": incident.mails + 1, "mailed_at": at}
         self._monitor.update_one(same, {"$set": fields})
         self._monitor.update_one({**same, "open": incident.is_open}, {"$set": {"next_at": next_at}})
+
+    def _add(self, name: str, fields: Document) -> bool:
+        try:
+            self._monitor.insert_one({"_id": name, **fields})
+        except DuplicateKeyError:  # it is there
+            return False
+        return True

@@ -136,6 +136,7 @@ EVENTS: dict[str, str] = {
     "monitor.mail_failed": "A mail to JOBWRIGHT_EMERGENCY_TO could not be sent. With the reason. The next try is in a minute.",
     "monitor.unreachable": "The outside monitor did not take a call. With the reason.",
     "monitor.reached": "The outside monitor takes calls again.",
+    "incident.changed": "An incident has begun, was announced, or is over. With its id, its rule, its subject, its state and its count.",
     "channel.not_loaded": "A type of channel could not be loaded. With its name and the type of the error.",
     "connection.unexplored": "A connection gave no suggestions for a form. With its name and the type of the error.",
     "job.calls_unknown": (

@@ -60,8 +60,10 @@ from app.keys import KeyRing
 from app.metrics.service import Metrics
 from app.node.state import NodeState
 from app.notification.deliveries import Deliveries
+from app.notification.incidents.service import Incidents
 from app.notification.monitor.watch import Monitor
 from app.notification.posting import Posting
+from app.notification.rules.service import AlertRules
 from app.notification.service import Channels
 from app.outbox.event_store import Events
 from app.samples.service import Samples
@@ -142,6 +144,8 @@ class Services:
     told: Signal
     channels: Channels
     deliveries: Deliveries
+    alert_rules: AlertRules
+    incidents: Incidents
     posting: Posting
     monitor: Monitor
     events: Events

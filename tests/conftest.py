@@ -34,6 +34,7 @@ from app.factory import Store, build_services, create_app, migrate
 from app.jobtemplates.catalogue import Catalogue
 from app.local_mongod import LocalMongod, find_mongod
 from app.mongo import Document, connect, open_database
+from app.notification.incidents.ends import AlertEnds
 from app.services import EXTENSION, Services
 from tests.builders.brokers import Broker, Rabbit, Redis, running
 from tests.lengths import LONG, examples
@@ -340,3 +341,9 @@ def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
 def broker(request: pytest.FixtureRequest) -> Broker:
     """Each broker that workers can be told by."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(autouse=True)
+def no_alert_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are no rules, so that ends owe nothing to them. A test of rules says otherwise."""
+    monkeypatch.setattr(AlertEnds, "idle_until", float("inf"))

@@ -36,6 +36,9 @@ class May(StrEnum):
     MANAGE_CONNECTIONS = "connections.manage"
     SEE_CHANNELS = "channels.see"
     MANAGE_CHANNELS = "channels.manage"
+    SEE_RULES = "rules.see"
+    MANAGE_RULES = "rules.manage"
+    MANAGE_ALL_RULES = "rules.administer"
     SEE_APPROVALS = "approvals.see"
     DECIDE_APPROVALS = "approvals.decide"
     MANAGE_ACCOUNTS = "accounts.manage"
@@ -94,6 +97,11 @@ RULES: dict[May, Rule] = {
     May.MANAGE_CONNECTIONS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change, test and delete connections")),
     May.SEE_CHANNELS: Rule(Role.ADMIN, Scope.READ, say("See names and types of channels, and name them in jobs")),
     May.MANAGE_CHANNELS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change, test and delete channels")),
+    May.SEE_RULES: Rule(Role.ADMIN, Scope.READ, say("See alert rules and incidents")),
+    May.MANAGE_RULES: Rule(Role.ADMIN, Scope.WRITE, say("Create, change and delete alert rules for jobs, groups and tags that you see")),
+    May.MANAGE_ALL_RULES: Rule(
+        Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change and delete alert rules for all jobs, for templates and for the installation")
+    ),
     May.SEE_APPROVALS: Rule(Role.ADMIN, Scope.READ, say("See requests for approval, and withdraw your own")),
     May.DECIDE_APPROVALS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Approve and refuse the requests of others")),
     May.MANAGE_ACCOUNTS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change and close accounts; see and revoke all tokens")),

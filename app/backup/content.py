@@ -38,6 +38,7 @@ HISTORY: dict[str, Document] = {
     "acknowledgements": _NOTHING,
     "inbound_deliveries": _NOTHING,
     "deliveries": {"status": "waiting"},
+    "incidents": {"open": True},
 }
 
 
@@ -59,7 +60,9 @@ def left_out(*, history: bool, key: bool) -> list[str]:
     """Returns what a backup does not hold, as texts for people."""
     texts = sorted(set(TRANSIENT.values()))
     if not history:
-        texts.append("the history of runs: ended executions, logs, acknowledgements, inbound deliveries, notifications")
+        texts.append(
+            "the history of runs: ended executions, logs, acknowledgements, inbound deliveries, notifications, incidents that are over"
+        )
     if not key:
         texts.append("the key of the installation (JOBWRIGHT_SECRET_KEY): without it, nobody can decrypt connections and other secrets")
     return texts

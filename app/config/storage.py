@@ -69,7 +69,7 @@ class StorageSettings:
         "JOBWRIGHT_KEEP_DELIVERY_DAYS",
         "int",
         90,
-        "Days that notifications are kept in the log; 0 means forever",
+        "Days that notifications and incidents that are over are kept; 0 means forever",
         **at_least(0, CENTURY_DAYS),
     )
     keep_per_job: int = setting("JOBWRIGHT_KEEP_PER_JOB", "int", 10_000, "Number of executions kept per job; 0 means all", **at_least(0))

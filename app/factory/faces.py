@@ -85,6 +85,8 @@ def _services(
         deliveries=notifications.deliveries,
         posting=notifications.posting,
         monitor=build_monitor(ground.settings, ground.stores),
+        alert_rules=notifications.rules,
+        incidents=notifications.incidents,
         ping=ping,
         migrated=migrated,
         nodes=ground.stores.nodes.all,

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from app.execution.regroup import Regroup
 from app.execution.self_pause import SelfPause
 from app.execution.traced import TraceExecution
+from app.factory.alerts import build_alert_ends
 from app.factory.words import in_words
 from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.jobs.broken import DisableBroken
+from app.notification.incidents.ends import AlertEnds
 from app.notification.outcomes import OutcomeNotifier, TellOutcome
 from app.outbox.batches import BatchCarrier
 from app.outbox.carrier import Carrier
@@ -30,7 +32,7 @@ def end_handlers(settings: Settings) -> tuple[type[EndHandler], ...]:
     """The handlers that ends of executions may be owed to."""
     bus = (PublishExecution,) if settings.nats_url else ()
     traces = (TraceExecution,) if settings.traces != "off" else ()
-    return TellOutcome, SelfPause, Followers, *bus, *traces
+    return TellOutcome, SelfPause, Followers, AlertEnds, *bus, *traces
 
 
 def owing(settings: Settings) -> Owing:
@@ -88,7 +90,12 @@ def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tup
         rests=services.resting.rests,
         traces=services.traces,
     )
-    return TellOutcome(notifier), SelfPause(stores.history, services.jobs, services.pausing), followers
+    return (
+        TellOutcome(notifier),
+        SelfPause(stores.history, services.jobs, services.pausing),
+        followers,
+        build_alert_ends(stores, services),
+    )
 
 
 def _event_handlers(stores: Stores, services: Services) -> tuple[EventHandler, ...]:

@@ -13,7 +13,10 @@ from app.factory.words import in_words
 from app.jobs.recipients import as_recipient
 from app.notification.channels.catalogue import ChannelTypes
 from app.notification.deliveries import Deliveries
+from app.notification.incidents.links import AcknowledgeLinks
+from app.notification.incidents.service import Incidents
 from app.notification.posting import OpenDoor, Posting
+from app.notification.rules.service import AlertRules
 from app.notification.sending import Sender
 from app.notification.service import Channels, ChannelStores
 
@@ -24,10 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notifications:
-    """The channels for people who manage them, the log of deliveries, and what sends one."""
+    """The channels for people who manage them, the log of deliveries, the alert rules and their incidents, and what sends a delivery."""
 
     channels: Channels
     deliveries: Deliveries
+    rules: AlertRules
+    incidents: Incidents
     posting: Posting
 
 
@@ -52,10 +57,19 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
         posting=posting,
         in_words=in_words,
         connection_names=materials.connections.options,
-        used_by=lambda name: stores.usage.names_notifying(as_recipient(name)),
+        used_by=lambda name: [*stores.usage.names_notifying(as_recipient(name)), *stores.alert_rules.names_telling(as_recipient(name))],
     )
     deliveries = Deliveries(store=stores.notification_deliveries, directory=directory, audit=ground.audit, clock=clock, written=ground.told)
-    return Notifications(channels=channels, deliveries=deliveries, posting=posting)
+    rules = AlertRules(
+        store=stores.alert_rules,
+        directory=directory,
+        is_job=lambda job_id: stores.jobs.get(job_id) is not None,
+        audit=ground.audit,
+        clock=clock,
+        changed=ground.owed,
+    )
+    incidents = Incidents(store=stores.incidents, links=AcknowledgeLinks(ground.keys), audit=ground.audit, clock=clock)
+    return Notifications(channels=channels, deliveries=deliveries, posting=posting, rules=rules, incidents=incidents)
 
 
 def build_sender(stores: Stores, services: Services) -> Sender:

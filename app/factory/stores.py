@@ -15,6 +15,7 @@ from app.connections.health_store import HealthStore
 from app.connections.store import ConnectionStore
 from app.execution.acknowledgement_store import AcknowledgementStore
 from app.execution.day_store import DayStore
+from app.execution.end_store import EndStore
 from app.execution.history_store import HistoryStore
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
@@ -43,7 +44,9 @@ from app.metrics.totals_store import TotalsStore
 from app.mongo import Document
 from app.notification.channel_store import ChannelStateStore, ChannelStore
 from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.incidents.store import IncidentStore
 from app.notification.monitor.store import MonitorStore
+from app.notification.rules.store import AlertRuleStore
 from app.outbox.event_store import event_outbox
 from app.outbox.events import StoredEvent
 from app.outbox.store import OutboxStore
@@ -117,6 +120,9 @@ class Stores:
     channel_states: ChannelStateStore
     notification_deliveries: NotificationDeliveryStore
     monitor: MonitorStore
+    alert_rules: AlertRuleStore
+    incidents: IncidentStore
+    ends: EndStore
 
     @property
     def start_limits(self) -> StartLimits:
@@ -183,4 +189,7 @@ class Stores:
             channel_states=ChannelStateStore(database),
             notification_deliveries=NotificationDeliveryStore(database),
             monitor=MonitorStore(database),
+            alert_rules=AlertRuleStore(database),
+            incidents=IncidentStore(database),
+            ends=EndStore(database),
         )

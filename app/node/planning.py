@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from app.connections.probes import Probes
@@ -22,6 +23,7 @@ from app.node.releasing import Releasing
 from app.node.stall_watch import StallWatch
 from app.node.state import STALLED_SECONDS
 from app.node.sweeper import Sweeper
+from app.notification.incidents.upkeep import AlertUpkeep
 from app.notification.monitor.watch import Watch
 from app.notification.sending import Sender
 from app.outbox.carrier import Carrier
@@ -60,6 +62,7 @@ class PlanningParts:
     sender: Sender
     told: Signal
     watch: Watch
+    alerts: AlertUpkeep
     releasing: Releasing | None = None
 
 
@@ -130,8 +133,8 @@ class Planning(Duty):
 
     def upkeep_steps(self) -> Sequence[tuple[str, Callable[[], Any]]]:
         """What others left: lost runs, deferred attempts that are to end, full outboxes of jobs, an end of maintenance that was killed
-        half-way, templates that were switched on again, services that have fallen silent; whether the dispatcher still ticks; and the
-        count of what has ended."""
+        half-way, templates that were switched on again, services that have fallen silent; whether the dispatcher still ticks; the
+        count of what has ended; and what becomes of incidents by time."""
         parts = self.parts
         return (
             ("deferred", self._end_deferred),
@@ -143,6 +146,7 @@ class Planning(Duty):
             ("stall", self._stall_watch.tick),
             ("metrics", parts.count_ends),
             ("hand-overs", parts.hand_overs),
+            ("alerts", parts.alerts.tick),
         )
 
     def _dispatch(self) -> None:
@@ -160,6 +164,8 @@ class Planning(Duty):
         self.parts.retention.tick()
         self.parts.events.forget_settled()
         self._delivering.forget()
+        if self._engine.settings.keep_delivery_days:
+            self.parts.alerts.forget(timedelta(days=self._engine.settings.keep_delivery_days))
 
     def _sweep(self) -> None:
         unrest = self._engine.unrest

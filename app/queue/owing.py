@@ -63,6 +63,11 @@ class EndHandler(Handler[Execution]):
         """Whether it wants an end with one of its statuses. Pure: it is asked by whoever writes ends."""
         return True
 
+    @classmethod
+    def rests(cls) -> bool:
+        """Whether it wants no end at all for now, as far as this process knows."""
+        return False
+
     def wants_still(self, record: Execution) -> bool:
         """Ends that were written many at a time are owed to whoever may want them; here each is looked at."""
         if record.is_live:
@@ -81,11 +86,13 @@ class Owing:
 
     def of(self, end: End) -> tuple[str, ...]:
         """Of one end, about which all is known."""
-        return tuple(handler.name for handler in self._handlers if end.status in handler.statuses and handler.wants(end))
+        return tuple(
+            handler.name for handler in self._handlers if end.status in handler.statuses and not handler.rests() and handler.wants(end)
+        )
 
     def of_status(self, status: Status) -> tuple[str, ...]:
         """Of ends about which only the status is known: whoever may want one of them."""
-        return tuple(handler.name for handler in self._handlers if status in handler.statuses)
+        return tuple(handler.name for handler in self._handlers if status in handler.statuses and not handler.rests())
 
     @property
     def of_attempt(self) -> tuple[str, ...]:

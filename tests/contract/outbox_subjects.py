@@ -27,6 +27,7 @@ from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.jobs.broken import DisableBroken
 from app.jobs.dispatch_store import DispatchStore
 from app.jobs.model import Job
+from app.notification.incidents.ends import AlertEnds
 from app.notification.outcomes import TellOutcome
 from app.outbox.batches import Carried
 from app.outbox.carrier import Carrier
@@ -198,6 +199,23 @@ class Pausing(OfEnds):
     def effects(self) -> int:
         """A pause is a new version of its job."""
         return sum(row["version"] - 1 for row in self.database["dynamic_jobs"].find())
+
+
+class Alerting(OfEnds):
+    handler_class = AlertEnds
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.services.alert_rules.create(self.actor, {"name": "Failures", "condition": {"type": "failed"}, "to": ["ops@example.com"]})
+
+    def owe(self) -> str:
+        return self.ended(self.job())
+
+    def owe_unwanted(self) -> str:
+        return self.ended(self.job(), Status.FAILED, dry=True)
+
+    def effects(self) -> int:
+        return sum(row["count"] for row in self.database["incidents"].find())
 
 
 class Following(OfEnds):
@@ -385,5 +403,5 @@ class Disabling(Subject):
 
 SUBJECTS = {
     kind.handler_class.name: kind
-    for kind in (Telling, Pausing, Following, Regrouping, Disabling, Tracing, PublishingExecutions, PublishingJobs)
+    for kind in (Telling, Pausing, Alerting, Following, Regrouping, Disabling, Tracing, PublishingExecutions, PublishingJobs)
 }

@@ -35,6 +35,10 @@ OWED_WORDS = {
         say("The jobs that run after this one could not be started"),
         say("The jobs that run after this one could not be started; this will be retried"),
     ),
+    "alert": (
+        say("The alert rules could not be applied to this end"),
+        say("The alert rules could not be applied to this end; this will be retried"),
+    ),
     "self_pause": (
         say("Jobwright could not check whether to pause the job after its failures"),
         say("Jobwright could not check whether to pause the job after its failures; this will be retried"),

@@ -62,6 +62,14 @@ ACTIONS: dict[str, dict[str, str]] = {
         "execution.owed_again": say("Retry follow-up of execution"),
         "event.owed_again": say("Retry follow-up of event"),
     },
+    say("Alerts"): {
+        "rule.create": say("Create alert rule"),
+        "rule.update": say("Change alert rule"),
+        "rule.delete": say("Delete alert rule"),
+        "incident.acknowledge": say("Acknowledge incident"),
+        "incident.note": say("Add note to incident"),
+        "incident.resolve": say("Close incident"),
+    },
     say("Approvals"): {
         "approval.ask": say("Ask for approval"),
         "approval.approve": say("Approve request"),

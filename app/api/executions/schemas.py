@@ -125,7 +125,7 @@ class DueTimesOut(AnswerSchema):
 
 
 class OwedOut(AnswerSchema):
-    what = ma.String(required=True, metadata={"description": "notify (to write notifications), followers, self_pause or regroup"})
+    what = ma.String(required=True, metadata={"description": "notify (to write notifications), alert, followers, self_pause or regroup"})
     at = ma.String(allow_none=True, metadata={**INSTANT, "description": "The next try; null after it was given up"})
     tries = ma.Integer(required=True)
     error = ma.String(allow_none=True, metadata={"description": "The error of the last try"})

@@ -13,7 +13,7 @@ from app.execution.given_up import GivenUpItem
 
 
 class GivenUpOut(AnswerSchema):
-    what = ma.String(required=True, metadata={"description": "notify (to write notifications), followers, self_pause or regroup"})
+    what = ma.String(required=True, metadata={"description": "notify (to write notifications), alert, followers, self_pause or regroup"})
     tries = ma.Integer(required=True)
     error = ma.String(required=True, metadata={"description": "What the last try failed with"})
     given_up_at = ma.String(required=True, metadata=INSTANT)

@@ -25,6 +25,7 @@ SHARED = {
         Path("app/queue/deferral_store.py"),
         Path("app/queue/release_store.py"),
         Path("app/execution/history_store.py"),
+        Path("app/execution/end_store.py"),
         Path("app/execution/statistics_store.py"),
         Path("app/execution/measured_store.py"),
     }

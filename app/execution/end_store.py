@@ -1,0 +1,62 @@
+"""The ends in the `job_executions` collection, in brief."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pymongo.database import Database
+
+from app.execution.ends import EndedRun
+from app.mongo import ANY_DATE, QUERY_TIME_MS, Document, Records
+from app.queue.shape import EXECUTION
+from app.queue.store import COLLECTION
+
+BRIEF = dict.fromkeys(
+    (
+        "job_id",
+        "status",
+        "reason",
+        "queued_at",
+        "started_at",
+        "completed_at",
+        "scheduled_for",
+        "duration_seconds",
+        "job_version",
+        "attempts.number",
+        "triggered_by",
+    ),
+    1,
+)
+
+
+class EndStore:
+    """Reads ends, from an index and bounded in time."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._executions = Records(database, COLLECTION, EXECUTION)
+
+    def latest(self, job_id: str, limit: int) -> list[EndedRun]:
+        """Returns the ends of the newest executions of a job, the latest end first; previews do not count."""
+        where: Document = {"job_id": job_id, "completed_at": ANY_DATE, "dry": {"$ne": True}}
+        rows = self._executions.find(where, BRIEF, max_time_ms=QUERY_TIME_MS).sort("queued_at", -1).limit(limit)
+        return sorted((_from_row(row) for row in rows), key=lambda run: run.place, reverse=True)
+
+    def between(self, begin: datetime, end: datetime, limit: int) -> list[str]:
+        """Returns the ids of executions that ended in this time."""
+        where: Document = {"completed_at": {"$type": "date", "$gte": begin, "$lt": end}}
+        return [row["_id"] for row in self._executions.find(where, {"_id": 1}, max_time_ms=QUERY_TIME_MS).limit(limit)]
+
+
+def _from_row(row: Document) -> EndedRun:
+    brief: dict[str, Any] = {name: row.get(name) for name in ("reason", "started_at", "scheduled_for", "duration_seconds")}
+    return EndedRun(
+        id=row["_id"],
+        job_id=row["job_id"],
+        status=row["status"],
+        completed_at=row["completed_at"],
+        job_version=row.get("job_version") or 0,
+        attempts=len(row.get("attempts") or ()),
+        triggered_by=row.get("triggered_by") or "",
+        **brief,
+    )

@@ -1,0 +1,110 @@
+"""What applies alert rules: for each node that plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from app.connections.inventory import Inventory
+from app.factory.words import in_words
+from app.jobs.model import Job
+from app.notification.announcing import Announcer, PlainAnnouncer
+from app.notification.incidents.applying import Incidence
+from app.notification.incidents.ends import AlertEnds
+from app.notification.incidents.links import AcknowledgeLinks
+from app.notification.incidents.telling import Addresses, Wording
+from app.notification.incidents.upkeep import AlertUpkeep
+from app.notification.rules.book import RuleBook
+from app.notification.rules.rule import JobFacts
+from app.queue.execution import Execution
+
+if TYPE_CHECKING:
+    from app.factory.stores import Stores
+    from app.services import Services
+
+
+class FactsOfJobs:
+    """What rules and announcements know of jobs and executions; implements app.notification.incidents.telling.Facts."""
+
+    def __init__(self, stores: Stores, services: Services) -> None:
+        self._stores, self._services = stores, services
+
+    def execution(self, execution_id: str) -> Execution | None:
+        return self._stores.queue.get(execution_id)
+
+    def of_execution(self, execution: Execution) -> JobFacts:
+        """Returns what rules know of the job of an execution, as it is now; what the execution itself has, if the job is deleted."""
+        job = self._stores.jobs.get(execution.job_id)
+        if job is not None:
+            return facts_of(job)
+        return JobFacts(
+            id=execution.job_id, name=execution.job_name, group=execution.group, template=execution.template_type, tags=frozenset()
+        )
+
+    def labels(self, job_id: str) -> Mapping[str, str]:
+        job = self._stores.jobs.get(job_id)
+        if job is None:
+            return {}
+        labels = {
+            "template": job.definition.template_type,
+            "tags": ",".join(sorted(job.definition.tags)),
+            "connections": ",".join(sorted(self._connections(job))),
+            "service": job.registered.service if job.registered is not None else "",
+        }
+        return {name: value for name, value in labels.items() if value}
+
+    def _connections(self, job: Job) -> set[str]:
+        entry = self._services.catalogue.find(job.definition.template_type, job.template_version)
+        if entry is None:
+            return set()
+        return {name for _, name, _ in Inventory.of(entry.parameters_schema, job.definition.parameters).connections()}
+
+
+def facts_of(job: Job) -> JobFacts:
+    """Returns what rules know of a job."""
+    definition = job.definition
+    return JobFacts(
+        id=job.id, name=definition.name, group=definition.group, template=definition.template_type, tags=frozenset(definition.tags)
+    )
+
+
+def build_announcer(stores: Stores, services: Services) -> Announcer:
+    """Returns what has people told."""
+    return PlainAnnouncer(
+        channels=stores.channels,
+        deliveries=stores.notification_deliveries,
+        clock=services.clock,
+        written=services.told,
+        in_words=in_words,
+    )
+
+
+def build_incidence(stores: Stores, services: Services, announcer: Announcer) -> Incidence:
+    """Returns what changes incidents by rules."""
+    addresses = Addresses(public_url=services.settings.public_url, links=AcknowledgeLinks(services.keys))
+    return Incidence(incidents=stores.incidents, announcer=announcer, wording=Wording(FactsOfJobs(stores, services), addresses))
+
+
+def build_alert_ends(stores: Stores, services: Services) -> AlertEnds:
+    """Returns what applies rules to ends."""
+    announcer = build_announcer(stores, services)
+    return AlertEnds(
+        book=RuleBook(stores.alert_rules),
+        ends=stores.ends,
+        facts_of=FactsOfJobs(stores, services).of_execution,
+        incidence=build_incidence(stores, services, announcer),
+        announcer=announcer,
+    )
+
+
+def build_alert_upkeep(stores: Stores, services: Services) -> AlertUpkeep:
+    """Returns what looks after incidents, for each node that plans."""
+    return AlertUpkeep(
+        book=RuleBook(stores.alert_rules),
+        incidents=stores.incidents,
+        incidence=build_incidence(stores, services, build_announcer(stores, services)),
+        ends=stores.ends,
+        alert_ends=build_alert_ends(stores, services),
+        find=stores.queue.get,
+        clock=services.clock,
+    )

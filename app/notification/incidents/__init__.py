@@ -1,0 +1,1 @@
+"""Incidents: what alert rules have found, from its beginning to its end."""

@@ -150,5 +150,7 @@ class Draft:
         self.fields.append(SourceField(name=name, value=value, fate=Fate.WAITS, reason=reason))
 
 
+APPROVE = "approve"
+ACCEPT = "accept"
 LEAVE_OUT = "leave-out"
 LEAVE_OUT_WORDS = "The entry is not imported."

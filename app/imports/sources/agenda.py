@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from bson import Decimal128, ObjectId
 
 from app.imports.agenda_times import AgendaTimes, first_after, interval_fields
-from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, Call, Draft, Entry, EntryKind, Question, Reading
+from app.imports.entries import Call, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times
 from app.imports.mapping.needs import slug
 from app.imports.node_schedules import day_names, node_schedule
@@ -23,6 +23,7 @@ from app.imports.secrets import Redactor
 from app.imports.sources.addresses import without_credentials
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.mongo import collection_of
+from app.imports.undecided import ask_without_schedule
 from app.zones import is_zone
 
 COLLECTION = "agendaJobs"
@@ -267,9 +268,7 @@ def _by_hand(document: Mapping[str, Any], why: str, draft: Draft) -> None:
     draft.fields[:] = [field for field in draft.fields if field.name != "missed times"]
     for name in _KNOWN & set(document) - noted - {"disabled"}:
         draft.waits(name, _text(document[name]), why)
-    draft.body["schedule"] = {"type": "manual"}
-    choices = {"manual": "The job has no schedule and is started by hand.", LEAVE_OUT: LEAVE_OUT_WORDS}
-    draft.questions.append(Question(text=f"The times cannot be taken over: {why}.", choices=choices))
+    ask_without_schedule(draft, f"No schedule of Jobwright has these times: {why}.")
 
 
 def _interval(document: Mapping[str, Any]) -> float | None:

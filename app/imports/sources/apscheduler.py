@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from app.imports.dialects.aps_schedule import describe, may_coincide, trigger_schedule
-from app.imports.dialects.undecided import ask_to_accept
 from app.imports.entries import Call, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times
 from app.imports.secrets import Redactor
@@ -27,6 +26,7 @@ from app.imports.stores.aps_state import JobState, read_state, text_of
 from app.imports.stores.pickles import PickleRefused
 from app.imports.stores.sql import open_sql, rows_of, sql_address, sql_name, sqlite_path
 from app.imports.stores.values import call_line
+from app.imports.undecided import ask_to_accept
 
 TABLE = "apscheduler_jobs"
 DATABASE, COLLECTION = "apscheduler", "jobs"

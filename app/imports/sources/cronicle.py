@@ -18,6 +18,7 @@ from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.cronicle_timing import TimingRefused, of_xyops, read_instants, read_timing
 from app.imports.sources.documents import Fields, Files, elements, files_of, flat, is_true, mapping, raw_of, read_yaml, whole
+from app.imports.undecided import without_schedule
 from app.imports.wall_schedules import NoSchedule
 from app.labels import is_label
 from app.zones import is_zone
@@ -223,12 +224,12 @@ def _when(timing: Any, fields: Fields, options: SourceOptions, draft: Draft) -> 
     own, of = fields.take("timezone"), fields.take("when_of")
     fields.take("event")
     shown = json.dumps(timing)
-    instants = read_instants(timing)
-    if instants is not None:
-        draft.body["schedule"], times = instants
-        draft.mapped(of, shown, "schedule")
-        return times
     try:
+        instants = read_instants(timing)
+        if instants is not None:
+            draft.body["schedule"], times = instants
+            draft.mapped(of, shown, "schedule")
+            return times
         read = read_timing(timing)
         if read is None:
             draft.body["schedule"] = {"type": "manual"}
@@ -243,10 +244,7 @@ def _when(timing: Any, fields: Fields, options: SourceOptions, draft: Draft) -> 
             raise TimingRefused(f"{timezone} is not an IANA time zone")
         draft.body["schedule"] = read.sets.schedule(timezone)
     except (TimingRefused, NoSchedule) as refused:
-        draft.body["schedule"] = {"type": "manual"}
-        draft.waits(of, shown, f"Jobwright has no such schedule: {refused}")
-        choices = {"manual": "The job has no schedule. Choose one after the import.", LEAVE_OUT: LEAVE_OUT_WORDS}
-        draft.questions.append(Question(text=f"The times of the event cannot be said in Jobwright: {refused}.", choices=choices))
+        without_schedule(draft, of, shown, str(refused))
         return None
     draft.mapped(of, shown, f"schedule.{'expression' if draft.body['schedule']['type'] == 'cron' else 'rule'}")
     if own:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from app.imports.cron_fields import FIELD_NAMES, NICKNAMES, REBOOT, CronFields, FieldRefused, read_fields
-from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
+from app.imports.entries import CommandLine, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times, cron_times
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions, read_bytes
+from app.imports.undecided import ask_without_schedule
 from app.zones import is_zone
 
 LAYOUTS = ("auto", "user", "system", "scripts")
@@ -102,10 +103,7 @@ class Crontab(Source):
                 draft.mapped(name, text, "schedule.expression", remarks.get(name, ""))
         if fields.never or not expression:
             why = "; ".join(remarks.values()) or "the date does not exist"
-            draft.body["schedule"] = {"type": "manual"}
-            words = f"cron never starts this entry: {why}."
-            choices = {"manual": "The job has no schedule and is started by hand.", LEAVE_OUT: LEAVE_OUT_WORDS}
-            draft.questions.append(Question(text=words, choices=choices))
+            ask_without_schedule(draft, f"cron never starts this entry: {why}.")
             return None
         draft.body["schedule"] = {"type": "cron", "expression": expression, "timezone": timezone}
         return partial(_times, fields, timezone)

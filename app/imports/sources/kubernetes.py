@@ -12,11 +12,14 @@ from typing import Any, ClassVar
 
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times
+from app.imports.intervals import interval_seconds
 from app.imports.mapping.command import FOLDER
 from app.imports.robfig_fields import RobfigRefused, every_seconds, read_robfig, split_zone
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.documents import Fields, Files, elements, files_of, flat, is_true, mapping, raw_of, read_yaml, whole
+from app.imports.undecided import without_schedule
+from app.imports.wall_schedules import NoSchedule
 from app.zones import is_zone
 
 CLUSTER, HERE = "cluster", "here"
@@ -249,7 +252,11 @@ def _times(fields: Fields, options: SourceOptions, draft: Draft) -> Times | None
     shown = fields.take("spec.schedule")
     seconds = every_seconds(text)
     if seconds is not None:
-        draft.body["schedule"] = {"type": "interval", "interval_seconds": seconds}
+        try:
+            draft.body["schedule"] = {"type": "interval", "interval_seconds": interval_seconds(seconds)}
+        except NoSchedule as refused:
+            without_schedule(draft, "spec.schedule", shown, str(refused))
+            return None
         draft.mapped("spec.schedule", shown, "schedule.interval_seconds", "the interval begins when the job is resumed")
         return None
     zone = fields.take("spec.timeZone")

@@ -18,6 +18,7 @@ from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.documents import Fields, Files, files_of, flat, is_true, mapping, raw_of, read_yaml, whole
 from app.imports.sources.rundeck_steps import Steps, steps_of, without_secure
 from app.imports.sources.rundeck_xml import read_xml
+from app.imports.undecided import without_schedule
 from app.imports.wall_schedules import NoSchedule, year_limits
 from app.labels import is_label
 from app.triggers.quartz import QuartzError, translate
@@ -185,10 +186,7 @@ def _when(fields: Fields, options: SourceOptions, draft: Draft) -> Times | None:
         found = translate(expression)
         limits = year_limits(range(found.years[0], found.years[1] + 1), timezone) if found.years else {}
     except (QuartzError, NoSchedule) as refused:
-        draft.body["schedule"] = {"type": "manual"}
-        draft.waits("schedule", expression, f"Jobwright has no such schedule: {refused}")
-        choices = {"manual": "The job has no schedule. Choose one after the import.", LEAVE_OUT: LEAVE_OUT_WORDS}
-        draft.questions.append(Question(text=f"The schedule {expression} cannot be said in Jobwright: {refused}.", choices=choices))
+        without_schedule(draft, "schedule", expression, str(refused))
         return None
     target = "expression" if found.type == "cron" else "rule"
     draft.body["schedule"] = {"type": found.type, target: found.text, "timezone": timezone, **limits}

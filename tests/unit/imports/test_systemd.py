@@ -56,8 +56,9 @@ def test_intervals_and_starts_of_the_machine(tmp_path: Path) -> None:
     assert job["schedule"] == {"type": "interval", "interval_seconds": 5400}
     entry = units(tmp_path, "OnBootSec=10min", "ExecStart=/bin/true")
     assert entry["job"]["schedule"] == {"type": "manual"}
-    entry = units(tmp_path, "OnUnitActiveSec=500ms", "ExecStart=/bin/true")
-    assert state_of(entry) is State.OPEN
+    for span in ("500ms", "1y", "infinity"):
+        entry = units(tmp_path, f"OnUnitActiveSec={span}", "ExecStart=/bin/true")
+        assert (state_of(entry), entry["job"]["schedule"]) == (State.OPEN, {"type": "manual"}), span
 
 
 def test_several_times_are_several_jobs_that_do_not_run_at_once(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from app.imports.entries import APPROVE, LEAVE_OUT, LEAVE_OUT_WORDS, Call, Draft, Need, Question
 from app.imports.mapping.command import FOLDER, program_path
-from app.imports.mapping.needs import connection, slug
+from app.imports.mapping.needs import connection
+from app.imports.names import slug
 from app.imports.secrets import MARK, has_secret
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.validation.secret import named_secret

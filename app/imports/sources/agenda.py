@@ -16,7 +16,7 @@ from bson import Decimal128, ObjectId
 from app.imports.agenda_times import AgendaTimes, first_after, interval_fields
 from app.imports.entries import Call, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times
-from app.imports.mapping.needs import slug
+from app.imports.names import slug
 from app.imports.node_schedules import day_names, node_schedule
 from app.imports.node_times import Refused, human_seconds, read_node_cron
 from app.imports.secrets import Redactor

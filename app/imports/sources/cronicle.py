@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times
+from app.imports.names import slug
 from app.imports.scripts import read_script
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions
@@ -164,14 +165,13 @@ def _entry(event: dict[str, Any], number: int, export: _Export, place: str, opti
         event = of_xyops(event)
     shown = redactor.redact_json(event)
     title = str(event.get("title", ""))[:100]
-    identity = re.sub(r"[^a-z0-9]+", "-", str(event["id"]).lower()).strip("-") or str(number)
     values = {name: value for name, value in flat(shown) if value or name == "enabled"}
     timing = event.get("triggers") if "triggers" in event else event.get("timing")
     values |= {"when": json.dumps(timing), "when_of": "triggers" if "triggers" in event else "timing", "event": str(event["id"])}
     command = _command(shown, export, redactor, values)
     values |= {"api": options.get("api").rstrip("/")} if options.get("api") else {}
     return Entry(
-        id=f"cronicle-{identity}",
+        id=f"cronicle-{slug(str(event['id']), str(number))}",
         where=f"{place}:{event['id']}",
         kind=EntryKind.JOB,
         raw=raw_of(shown),

@@ -16,8 +16,9 @@ from typing import ClassVar
 from app.imports.cron_fields import FIELD_NAMES, NICKNAMES, REBOOT, CronFields, FieldRefused, read_fields
 from app.imports.entries import CommandLine, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times, cron_times
+from app.imports.names import slug
 from app.imports.secrets import Redactor
-from app.imports.sources.base import Source, SourceError, SourceOptions, read_bytes
+from app.imports.sources.base import Source, SourceError, SourceOptions, read_bytes, unique_entries
 from app.imports.undecided import ask_without_schedule
 from app.zones import is_zone
 
@@ -291,15 +292,7 @@ def _name(comment: list[str]) -> str:
 
 def _entry_id(state: _File, *parts: str) -> str:
     digest = hashlib.sha256("\0".join([state.path.name, *parts]).encode()).hexdigest()[:10]
-    return f"{re.sub(r'[^a-z0-9]+', '-', state.path.name.lower()).strip('-') or 'crontab'}-{digest}"
-
-
-def unique_entries(entries: list[Entry]) -> Iterator[Entry]:
-    """Yields the entries; the second of two equal ones gets a number."""
-    seen: dict[str, int] = {}
-    for entry in entries:
-        seen[entry.id] = seen.get(entry.id, 0) + 1
-        yield entry if seen[entry.id] == 1 else replace(entry, id=f"{entry.id}-{seen[entry.id]}")
+    return f"{slug(state.path.name, 'crontab')}-{digest}"
 
 
 # -- folders of scripts ------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.imports.entries import Draft, Fate
+from app.imports.entries import Draft, Entry, EntryKind, Fate
 from app.imports.fires import trigger_of, trigger_times
 from app.imports.plan import (
     CLOCK_CHANGES,
@@ -26,6 +26,7 @@ from app.imports.plan import (
     state_of,
 )
 from app.imports.sources import SOURCES, SourceError, SourceOptions
+from app.imports.sources.base import unique_entries
 from app.imports.views import as_html, as_text, summary
 from app.zones import zone
 from tests.builders import cron_oracle
@@ -293,3 +294,8 @@ def test_the_time_zone_must_be_known(tmp_path: Path) -> None:
     path.write_text("CRON_TZ=Asia/Tokyo\n0 1 * * * /a\n")
     plan = make_plan(SOURCES["crontab"], str(path), SourceOptions(machine="web1"), datetime(2026, 1, 1, tzinfo=UTC))
     assert plan["entries"][0]["job"]["schedule"]["timezone"] == "Asia/Tokyo"
+
+
+def test_a_repeated_entry_gets_an_id_that_no_other_entry_has() -> None:
+    entries = [Entry(id=entry_id, where="", kind=EntryKind.NOTE, raw="") for entry_id in ("a", "a", "a-2", "a")]
+    assert [entry.id for entry in unique_entries(entries)] == ["a", "a-2", "a-2-2", "a-3"]

@@ -13,6 +13,11 @@ from app.mongo import Document
 LONGEST_TEXT = 4_000  # characters of a message; the page of the execution has the rest
 
 
+def cut(text: str, most: int) -> str:
+    """Returns a text of at most `most` characters; a longer one ends with an ellipsis."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 class MessageKind(StrEnum):
     """What a message is about."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Protocol
 
-from app.notification.message import LONGEST_TEXT, Fact, Link, Message, MessageKind, Severity
+from app.notification.message import LONGEST_TEXT, Fact, Link, Message, MessageKind, Severity, cut
 from app.queue.execution import Execution
 from app.queue.model import Status
 from app.validation.terminal import one_line, plain
@@ -49,7 +49,7 @@ def about_end(execution: Execution, *, key: str, language: str, public_url: str,
         kind=MessageKind.NOTICE if good else MessageKind.FIRING,
         severity=Severity.GOOD if good else Severity.BAD,
         title=in_words(title_of(execution.status, name), language),
-        text=text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…",
+        text=cut(text, LONGEST_TEXT),
         at=at,
         facts=tuple(Fact(label=in_words(label, language), value=value[:LONGEST_VALUE]) for label, value in _facts(execution)),
         links=(Link(words=in_words(say("Show the execution"), language), url=url),) if url else (),

@@ -12,9 +12,9 @@ import pytest
 
 from app.notification.channels.base import Channel, Refused, Unknown, Unreachable
 from app.notification.channels.catalogue import ChannelTypes
-from app.notification.channels.discord.channel import payload as discord
-from app.notification.channels.slack.channel import payload as slack
-from app.notification.channels.teams.channel import payload as teams
+from app.notification.channels.discord.channel import Discord
+from app.notification.channels.slack.channel import Slack
+from app.notification.channels.teams.channel import Teams
 from app.notification.message import Fact, Link, Message, MessageKind, Severity
 from app.validation import SchemaValidator
 from templates_lib.base import ConnectionGrant
@@ -74,19 +74,19 @@ def test_a_channel_says_what_became_of_a_message(channel: Channel) -> None:
 
 def test_slack_gets_blocks_within_its_limits_and_no_markup() -> None:
     for message in (MESSAGE, HUGE):
-        body = slack(message)
+        body = Slack().payload(message)
         assert len(body["blocks"]) <= 50
         for block in body["blocks"]:
             assert len(block.get("text", {}).get("text", "")) <= (150 if block["type"] == "header" else 3_000)
             assert len(block.get("fields", [])) <= 10
             assert all(len(field["text"]) <= 2_000 for field in block.get("fields", []))
-    assert "<!channel>" not in json.dumps(slack(MESSAGE))
-    assert "&lt;!channel&gt; &amp;" in json.dumps(slack(MESSAGE))
+    assert "<!channel>" not in json.dumps(Slack().payload(MESSAGE))
+    assert "&lt;!channel&gt; &amp;" in json.dumps(Slack().payload(MESSAGE))
 
 
 def test_discord_gets_an_embed_within_its_limits_and_mentions_nobody() -> None:
     for message in (MESSAGE, HUGE):
-        body = discord(message)
+        body = Discord().payload(message)
         (embed,) = body["embeds"]
         assert body["allowed_mentions"] == {"parse": []}
         assert (len(embed["title"]) <= 256, len(embed["description"]) <= 4_096, len(embed["fields"]) <= 25) == (True, True, True)
@@ -100,7 +100,7 @@ def _characters(embed: dict[str, Any]) -> int:
 
 def test_teams_gets_a_card_within_its_limit() -> None:
     for message in (MESSAGE, HUGE):
-        body = teams(message)
+        body = Teams().payload(message)
         (card,) = body["attachments"]
         assert card["contentType"] == "application/vnd.microsoft.card.adaptive"
         assert len(json.dumps(body, ensure_ascii=False).encode()) <= 28_000

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from app.instants import InstantRefused, as_text, parse
 from app.mongo import Document
 from app.notification.message import Message, message_from
 from app.shapes import DAMAGED
@@ -104,6 +105,16 @@ class Delivery:
         return self.id if not self.replays else f"{self.id}-{self.replays}"
 
     @property
+    def addressee(self) -> str:
+        """Returns who gets the message: the mail addresses, or the name that the channel had."""
+        return ", ".join(self.recipients) or self.channel
+
+    @property
+    def place(self) -> str:
+        """Returns the place of this delivery in a list, for a request for the page after it."""
+        return f"{as_text(self.created_at)}~{self.id}"
+
+    @property
     def reason(self) -> str:
         """Returns what the last try ended with; empty before the first one."""
         return self.attempts[-1].reason if self.attempts else ""
@@ -165,6 +176,15 @@ def delivery_from(row: Mapping[str, Any]) -> Delivery:
 def _try_from(row: Mapping[str, Any]) -> Try:
     reason = restored(row["reason"], row.get("said"))
     return Try(at=row["at"], took_ms=row["took_ms"], result=row["result"], reason=reason, by=row["by"])
+
+
+def place_from(text: str) -> tuple[datetime, str] | None:
+    """Returns the instant and the id in a text that `place` has returned; None if it is another text."""
+    at, _, last_id = text.partition("~")
+    try:
+        return (parse(at), last_id) if last_id else None
+    except InstantRefused:
+        return None
 
 
 def delivery_id(event: str, channel_id: str, recipients: Iterable[str], kind: str) -> str:

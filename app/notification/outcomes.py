@@ -1,4 +1,4 @@
-"""Writes down whom the ends of executions are told, one delivery for each channel."""
+"""Writes the deliveries about the ends of executions: one for each channel that a job names."""
 
 from __future__ import annotations
 
@@ -18,30 +18,29 @@ from app.queue.model import FAILURES, Status
 from app.queue.owing import End, EndHandler
 from app.signals import Signal
 from app.validation.names import normal
+from app.validation.words import DEFAULT_LOCALE
 from templates_lib.addresses import distinct_addresses
 
-# Ends of which somebody may be told. A cancelled or skipped run is nobody's alarm.
 ALARMS = FAILURES | {Status.MISSED}
-TOLD = ALARMS | {Status.SUCCESS}
-ENGLISH = "en"
+TOLD = ALARMS | {Status.SUCCESS}  # the ends that people can be notified of: not that a run was cancelled or skipped
 
 
 def recipients_of(notifications: Notifications, status: str) -> tuple[str, ...]:
-    """Whom a job's `notifications` name for an execution that ended as `status`."""
+    """Returns the recipients of a job for an execution that ended as `status`."""
     if status == Status.SUCCESS:
         return notifications.on_success
     return notifications.on_failure if status in ALARMS else ()
 
 
 class Notifier(Protocol):
-    """Has somebody notified of an end."""
+    """Notifies people of the end of an execution."""
 
     def notify(self, execution: Execution) -> None:
-        """Writes down whom the end of an execution is told. The same call may come again."""
+        """Writes the deliveries about the end of an execution. The same call may come again."""
 
 
 class TellOutcome(EndHandler):
-    """Has the recipients told whom a job names. It only writes deliveries, which a sender sends."""
+    """Notifies the recipients of a job. It only writes deliveries, which a sender sends."""
 
     name = "notify"
     statuses = TOLD
@@ -87,17 +86,17 @@ class OutcomeNotifier:
             yield self._delivery(execution, rows.get(normal(name), {"_id": f"?{name}", "name": name, "type": ""}))
 
     def _delivery(self, execution: Execution, channel: Document, recipients: tuple[str, ...] = ()) -> Delivery:
-        made_id, now = delivery_id(execution.id, channel["_id"], recipients, "end"), self._clock.now()
+        new_id, now = delivery_id(execution.id, channel["_id"], recipients, "end"), self._clock.now()
         message = about_end(
             execution,
-            key=made_id,
-            language=channel.get("language") or ENGLISH,
+            key=new_id,
+            language=channel.get("language") or DEFAULT_LOCALE,
             public_url=self._public_url,
             in_words=self._in_words,
             at=execution.completed_at or now,
         )
         return Delivery(
-            id=made_id,
+            id=new_id,
             channel_id=channel["_id"],
             channel=channel["name"],
             type=channel["type"],

@@ -106,16 +106,17 @@ class Posting:
         return self._channels.get(delivery.channel_id)
 
     def _send(self, delivery: Delivery, row: Document | None) -> Receipt:
-        channel = self._channel(delivery, row)
-        assert row is not None  # noqa: S101 - _channel raises otherwise
-        return channel.send(replace(delivery.message, key=delivery.key), self._opened(row["settings"]), self._door)
-
-    def _channel(self, delivery: Delivery, row: Document | None) -> Channel:
-        """Returns the type of a channel. Raises Refused or Disabled if it cannot send."""
         if delivery.damaged:
             raise Refused(say("The record of this notification is damaged: {reason}", reason=delivery.damaged))
         if row is None:
             raise Refused(say("There is no channel {name!r}. Create it, or change the job.", name=delivery.channel))
+        channel = self._type(row)
+        if delivery.channel_id == MAIL:
+            self._require_mail()
+        return channel.send(replace(delivery.message, key=delivery.key), self._opened(row["settings"]), self._door)
+
+    def _type(self, row: Document) -> Channel:
+        """Returns the type of a channel. Raises Refused or Disabled if it cannot send."""
         if DAMAGED in row:
             raise Refused(say("The record of this channel is damaged: {reason}", reason=row[DAMAGED]))
         if not row["enabled"]:
@@ -123,8 +124,6 @@ class Posting:
         channel = self._types.get(row["type"])
         if channel is None:
             raise Refused(say("The type of channel {type!r} is not installed.", type=row["type"]))
-        if delivery.channel_id == MAIL:
-            self._require_mail()
         return channel
 
     def _require_mail(self) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.accounts.permissions import May, lacks, require
@@ -25,10 +24,10 @@ from app.notification.channels.catalogue import ChannelTypes
 from app.notification.delivery import Delivery, DeliveryStatus, Try
 from app.notification.delivery_store import NotificationDeliveryStore
 from app.notification.posting import Posting
-from app.notification.sending import CLAIM
 from app.notification.texts import InWords, about_test
 from app.validation import SchemaValidator
 from app.validation.names import normal
+from app.validation.words import DEFAULT_LOCALE
 from templates_lib.messages import say
 
 MOST_CHANNELS = 100
@@ -169,12 +168,11 @@ class Channels:
         row = self._stored(channel_id)
         with self._audit.action(actor, "channel.test", kind="channel", target_id=channel_id, name=row["name"]):
             delivery = self._test_delivery(actor, row)
-            self._stores.deliveries.add([delivery])
             outcome = self._posting.send(delivery)
-            # A person waits for the answer: a failed test is not tried again.
-            final = DeliveryStatus.SENT if outcome.error is None else DeliveryStatus.REFUSED
-            self._stores.deliveries.settle(delivery, final, outcome.attempt)
-        return outcome.attempt
+            attempt, status = outcome.attempt, DeliveryStatus.SENT if outcome.error is None else DeliveryStatus.REFUSED
+            # Written when it has ended, because a person waits for the answer: no sender tries it again, however long the receiver takes.
+            self._stores.deliveries.add([replace(delivery, status=status, settled_at=attempt.at, attempts=(attempt,))])
+        return attempt
 
     def problems(self, name: Any, type: Any, settings: Any, language: Any = "", old: Document | None = None) -> list[FieldError]:
         """Returns all errors for which a channel cannot be created with these values (JSON that nobody has checked yet), or `old` changed
@@ -227,18 +225,17 @@ class Channels:
             raise Conflict(say("Channel {name!r} is used by {users}", name=name, users=", ".join(users)))
 
     def _test_delivery(self, actor: Actor, row: Document) -> Delivery:
-        made_id, now = uuid.uuid4().hex, self._clock.now()
-        message = about_test(row["name"], actor.email, key=made_id, language=row["language"] or "en", in_words=self._in_words, at=now)
+        new_id, now, language = uuid.uuid4().hex, self._clock.now(), row["language"] or DEFAULT_LOCALE
+        message = about_test(row["name"], actor.email, key=new_id, language=language, in_words=self._in_words, at=now)
         return Delivery(
-            id=made_id,
+            id=new_id,
             channel_id=row["_id"],
             channel=row["name"],
             type=row["type"],
             message=message,
             status=DeliveryStatus.WAITING,
             created_at=now,
-            due_at=now + CLAIM,
-            claim=secrets.token_hex(8),
+            due_at=now,
         )
 
     def _stored(self, channel_id: str) -> Document:

@@ -20,8 +20,6 @@ from web.views.common import CHECK, Editor, form_of, live_options, posted, poste
 
 blueprint = Blueprint("channels_pages", __name__, url_prefix="/channels")
 
-LONGEST_NAME = 80
-
 
 @blueprint.get("")
 def list_channels() -> str:
@@ -29,7 +27,7 @@ def list_channels() -> str:
     rows, types = services().channels.all(actor()), services().channels.types
     manages = lacks(actor(), May.MANAGE_CHANNELS) is None
     places = {row["_id"]: _place(types.get(row["type"]), row) for row in rows} if manages else {}
-    return render_template("channels.html", rows=rows, types=types, places=places, manages=manages, languages=LANGUAGES)
+    return render_template("channels.html", rows=rows, types=types, places=places, manages=manages)
 
 
 def _place(channel: Channel | None, row: Document) -> str:

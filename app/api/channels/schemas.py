@@ -9,7 +9,8 @@ from marshmallow.validate import OneOf
 
 from app.accounts.preferences import LANGUAGES
 from app.api.base_schemas import INSTANT, AnswerSchema, RecordOut, RequestSchema
-from app.api.present import instant, record_json
+from app.api.present import record_json
+from app.instants import as_text
 from app.mongo import Document
 from app.notification.channels.base import Channel
 from app.notification.delivery import Try
@@ -87,4 +88,4 @@ def type_json(channel: Channel) -> dict[str, Any]:
 
 def try_json(attempt: Try) -> dict[str, Any]:
     """Returns one try to send."""
-    return {"at": instant(attempt.at), "took_ms": attempt.took_ms, "result": attempt.result, "reason": attempt.reason, "by": attempt.by}
+    return {"at": as_text(attempt.at), "took_ms": attempt.took_ms, "result": attempt.result, "reason": attempt.reason, "by": attempt.by}

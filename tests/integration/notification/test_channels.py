@@ -21,7 +21,8 @@ from app.factory import Store, build_services
 from app.factory.notifications import build_sender
 from app.factory.stores import Stores
 from app.mongo import Document
-from app.notification.delivery import Delivery, DeliveryFilter, DeliveryStatus, delivery_id
+from app.notification.deliveries import MOST_READS, READ_AT_ONCE
+from app.notification.delivery import Delivery, DeliveryFilter, DeliveryStatus, delivery_id, place_from
 from app.notification.message import Message, MessageKind, Severity
 from app.notification.outcomes import OutcomeNotifier
 from app.notification.sending import CLAIM, MOST_OF_ONE, Sender
@@ -297,3 +298,21 @@ def test_a_channel_that_hangs_delays_no_other(store: Store, settings: Settings, 
                 break
             time.sleep(0.05)
         assert sorted(hanging.keys) == sorted(delivery.key for delivery in stuck)
+
+
+def test_a_person_limited_to_a_group_gets_past_any_number_of_notifications_of_others(house: House, admin: Actor, target: Receiver) -> None:
+    job = house.services.jobs.create(house.actor, {"name": "Night", "template_type": "noop", "group": "north"})[0]
+    model = house.write(house.channel("Ops", target.url))
+    old = [replace(model, id=f"north {number}", job_id=job.id, created_at=model.created_at - timedelta(days=1)) for number in range(3)]
+    others = [replace(model, id=f"other {number:05}", job_id="elsewhere") for number in range(READ_AT_ONCE * MOST_READS + 10)]
+    house.stores.notification_deliveries.add([*old, *others])
+    reader, seen, pages, wanted = replace(admin, groups=frozenset({"north"})), list[str](), 0, DeliveryFilter()
+    while pages == 0 or wanted.before is not None:
+        rows, place = house.services.deliveries.page(reader, wanted, limit=2)
+        seen, pages, wanted = [*seen, *(row.id for row in rows)], pages + 1, DeliveryFilter(before=place_from(place))
+    assert (seen, pages) == (["north 2", "north 1", "north 0"], 3), "an empty page, two, and the rest"
+
+
+@pytest.mark.parametrize("text", ["", "x", "2026-03-29~a", "2026-03-29T01:00:00~a", "0001-01-01T00:00:00+14:00~a", "2026-03-29T01:00:00Z~"])
+def test_a_place_in_the_list_that_nobody_gave_out_is_none(text: str) -> None:
+    assert place_from(text) is None

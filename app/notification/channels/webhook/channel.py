@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from app.instants import as_text
 from app.notification.channels.base import Channel, Door, Receipt, host_of, post_json
 from app.notification.message import Message
 from templates_lib.messages import say
@@ -40,7 +40,7 @@ def payload(message: Message) -> dict[str, Any]:
     """Returns the body: the type of the event and the data that Standard Webhooks wants beside it."""
     return {
         "type": message.event.get("type", f"notification.{message.kind}"),
-        "timestamp": _instant(message.at),
+        "timestamp": as_text(message.at),
         "data": {
             "kind": message.kind.value,
             "severity": message.severity.value,
@@ -52,7 +52,3 @@ def payload(message: Message) -> dict[str, Any]:
             **{name: value for name, value in message.event.items() if name != "type"},
         },
     }
-
-
-def _instant(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

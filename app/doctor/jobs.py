@@ -78,7 +78,7 @@ def check_mail(services: Services, store: Store) -> Iterator[Finding]:
         yield Finding("Mail", Level.OK, "no job sends notifications")
 
 
-def check_notifications(services: Services, store: Store) -> Iterator[Finding]:  # noqa: ARG001 - the signature of a check
+def check_notifications(services: Services, _store: Store) -> Iterator[Finding]:
     """Yields how many notifications did not arrive."""
     undelivered = services.deliveries.undelivered_lately()
     if undelivered:

@@ -12,10 +12,16 @@ from app.connections.store import CONNECTION
 from app.factory import Store
 from app.findings import Finding, Level
 from app.handover.store import HAND_OVER
+from app.imports.store import IMPORT
+from app.integrations.inbound.address_store import ADDRESS
+from app.integrations.inbound.delivery_store import DELIVERY as INBOUND_DELIVERY
+from app.integrations.services.store import SERVICE
 from app.jobs import shape as jobs
 from app.jobtemplates.preset_store import PRESET
 from app.jobtemplates.store import TEMPLATE
 from app.mongo import Records
+from app.notification.channel_store import CHANNEL
+from app.notification.delivery_store import DELIVERY
 from app.queue import shape as executions
 from app.scheduling.calendar_store import CALENDAR
 from app.scheduling.gathering_store import GATHERING
@@ -52,6 +58,12 @@ SHAPES = {
     "nodes": NODE,
     "switches": SWITCH,
     "gatherings": GATHERING,
+    "services": SERVICE,
+    "inbound_addresses": ADDRESS,
+    "inbound_deliveries": INBOUND_DELIVERY,
+    "channels": CHANNEL,
+    "deliveries": DELIVERY,
+    "imports": IMPORT,
 }
 
 
@@ -82,7 +94,7 @@ def check_templates(services: Services, _store: Store) -> Iterator[Finding]:
 
 
 def check_records(_services: Services, store: Store) -> Iterator[Finding]:
-    """Compares the newest documents of each collection with its shape."""
+    """Yields the documents that do not have the shape of their collection, of the newest of each collection."""
     damaged = 0
     for name, shape in SHAPES.items():
         for row in Records(store.database, name, shape).find().sort("$natural", -1).limit(MOST_RECORDS):

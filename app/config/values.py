@@ -29,6 +29,17 @@ def setting(name: str, kind: str, default: Any, text: str, *, secret: bool = Fal
     )
 
 
+def _parts(value: str) -> list[str]:
+    """Returns the parts of a text with commas between them."""
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _named(part: str) -> tuple[str, str]:
+    """Returns the name and the value of `name=value`; two empty texts for a part that is none."""
+    name, _, value = (piece.strip() for piece in part.rpartition("="))
+    return (name, value) if name and value else ("", "")
+
+
 class _Upper(ma.String):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         return super()._deserialize(value, *args, **kwargs).upper()
@@ -43,7 +54,7 @@ class _Zone(ma.String):
 
 class _Hosts(ma.String):
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
-        return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return tuple(part.lower() for part in _parts(value))
 
 
 class _Networks(ma.String):
@@ -51,7 +62,7 @@ class _Networks(ma.String):
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         networks = []
-        for part in filter(None, (part.strip() for part in value.split(","))):
+        for part in _parts(value):
             try:
                 networks.append(str(ip_network(part)))
             except ValueError:
@@ -76,7 +87,7 @@ class _Subjects(ma.String):
     """Patterns of NATS subjects, comma-separated."""
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
-        patterns = tuple(part.strip() for part in value.split(",") if part.strip())
+        patterns = tuple(_parts(value))
         for pattern in patterns:
             if not re.fullmatch(PATTERN, pattern):
                 raise ValidationError(f"{pattern!r} is not a pattern of subjects, such as orders.*.cancel or reports.>")
@@ -111,9 +122,9 @@ class _Counts(ma.String):
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         counts: dict[str, int] = {}
-        for part in filter(None, (part.strip() for part in value.split(","))):
-            name, equals, number = (piece.strip() for piece in part.rpartition("="))
-            if not (name and equals and number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0):
+        for part in _parts(value):
+            name, number = _named(part)
+            if not (name and number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0):
                 raise ValidationError(f"{part!r} is not name=number, with a number from 1")
             counts[name] = int(number)
         return tuple(counts.items())
@@ -123,7 +134,7 @@ class _Labels(ma.String):
     """Labels of a node, comma-separated, sorted and each once."""
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
-        labels = {part.strip() for part in value.split(",") if part.strip()}
+        labels = set(_parts(value))
         for label in sorted(labels):
             if not is_label(label):
                 raise ValidationError(
@@ -140,9 +151,9 @@ class _Roles(ma.String):
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         pairs = []
-        for part in filter(None, (part.strip() for part in value.split(","))):
-            name, equals, role = (piece.strip() for piece in part.rpartition("="))
-            if not (name and equals and role in ROLES):
+        for part in _parts(value):
+            name, role = _named(part)
+            if not (name and role in ROLES):
                 raise ValidationError(f"{part!r} is not value=role, with a role of {', '.join(ROLES)}")
             pairs.append((name, role))
         return tuple(pairs)
@@ -153,9 +164,9 @@ class _Routes(ma.String):
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         pairs = []
-        for part in filter(None, (part.strip() for part in value.split(","))):
-            template, equals, route = (piece.strip() for piece in part.rpartition("="))
-            if not (template and equals and re.fullmatch(ROUTE, route)):
+        for part in _parts(value):
+            template, route = _named(part)
+            if not (template and re.fullmatch(ROUTE, route)):
                 raise ValidationError(f"{part!r} is not template=route, with a route of small letters, digits, '_' and '-'")
             pairs.append((template, route))
         return tuple(pairs)

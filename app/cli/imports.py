@@ -134,7 +134,7 @@ def plan(
     in the file, as the value of "chosen".
     """
     from app.imports.plan import decide, make_plan  # noqa: PLC0415 - `--help` does without it
-    from app.imports.views import as_html, as_text, summary  # noqa: PLC0415 - the same
+    from app.imports.views import as_html, as_text, connections_of, summary  # noqa: PLC0415 - the same
 
     kind, place, options = source_of(source, values, calls=calls)
     templates = None if offline else _templates(server)
@@ -145,6 +145,8 @@ def plan(
         if view == "text":
             for remark in made["remarks"]:
                 note(remark)
+            for need in connections_of(made):
+                note(f"needs the connection {need}")
             note(f"{summary(made)} The plan is in {output}.")
             return
     if view == "json":
@@ -293,8 +295,15 @@ def _create(client: Client, planned: Plan, entry: PlanEntry, *, shadow: bool) ->
     except Failed as failed:
         if failed.exit_code == ExitCode.UNREACHABLE:
             raise
-        return "failed", failed.message
+        return "failed", f"{failed.message}{_missing(entry, failed.message)}"
     return ("created" if imported.get("created") else "exists"), imported["name"]
+
+
+def _missing(entry: PlanEntry, message: str) -> str:
+    """Returns what to create first, of the connections that an error names; empty if it names none."""
+    from app.imports.views import need_in_words  # noqa: PLC0415 - a plan in words is not needed to complete a command line
+
+    return "".join(f"\n  Create the connection {need_in_words(need)} first." for need in entry["needs"] if repr(need["name"]) in message)
 
 
 def _why_not(planned: Plan, entry: PlanEntry, state: str) -> str:

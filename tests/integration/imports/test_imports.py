@@ -219,8 +219,10 @@ CRONTAB = """MAILTO=ops@example.com
 """
 
 
-def test_the_commands_lead_from_a_crontab_to_jobs_and_back(store: Store, mongod: str, tmp_path: Path) -> None:
-    environment = {
+@pytest.fixture
+def environment(store: Store, mongod: str, tmp_path: Path) -> dict[str, str]:
+    """That of commands which use the registry of this test."""
+    return {
         **os.environ,
         "MONGODB_URI": mongod,
         "JOBWRIGHT_DATABASE": store.database.name,
@@ -228,6 +230,28 @@ def test_the_commands_lead_from_a_crontab_to_jobs_and_back(store: Store, mongod:
         "JOBWRIGHT_DATA_DIR": str(tmp_path / "data"),
         "PYTHONPATH": str(KINDS),
     }
+
+
+def test_a_plan_says_which_connections_to_create_first(environment: dict[str, str], tmp_path: Path) -> None:
+    tab, plan = tmp_path / "tab", tmp_path / "plan.json"
+    tab.write_text(
+        "0 4 * * 0 find /var/tmp/reports -type f -mtime +30 -delete\n0 5 * * 0 find /var/tmp/reports -name x -mtime +3 -delete\n"
+    )
+    words = "file-store-var-tmp-reports of kind file_store (path /var/tmp/reports)"
+    shown = jobwright(environment, "import", "plan", str(tab), "--zone", "UTC", check=True).stdout
+    assert shown.splitlines()[-4:] == [
+        "Before `apply`, create those of these connections that do not exist yet:",
+        f"  {words}",
+        "",
+        "2 ready.",
+    ]
+    made = jobwright(environment, "import", "plan", str(tab), "--zone", "UTC", "--output", str(plan), check=True).stderr
+    assert made.count(f"needs the connection {words}") == 1
+    applied = jobwright(environment, "import", "apply", str(plan))
+    assert (applied.returncode, applied.stdout.count(f"Create the connection {words} first.")) == (1, 2)
+
+
+def test_the_commands_lead_from_a_crontab_to_jobs_and_back(environment: dict[str, str], tmp_path: Path) -> None:
     tab, plan = tmp_path / "tab", tmp_path / "plan.json"
     tab.write_text(CRONTAB)
     scanned = jobwright(environment, "import", "scan", str(tab), "--machine", "web1", check=True).stdout

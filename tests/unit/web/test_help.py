@@ -69,3 +69,25 @@ def test_a_link_leads_to_the_same_heading_in_each_language(language: str) -> Non
 )
 def test_anchors_are_those_of_the_static_site(titles: list[str], expected: list[str]) -> None:
     assert anchors(titles) == expected
+
+
+def test_each_cell_of_a_table_names_its_column_for_narrow_screens() -> None:
+    table = LexborHTMLParser(str(markdown("| `A_B` | *default* |\n|---|---|\n| 1 | 2 |\n| 3 |\n\n| c |\n|---|\n| 4 |\n")))
+    assert [(cell.attributes["data-label"], cell.text()) for cell in table.css("td")] == [
+        *[("A_B", "1"), ("default", "2"), ("A_B", "3"), ("default", "")],
+        ("c", "4"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "html"),
+    [
+        ("JOBWRIGHT_LOG_FORMAT", "JOBWRIGHT_<wbr>LOG_<wbr>FORMAT"),
+        ("sort[].direction", "sort[].<wbr>direction"),
+        ("/api/jobs", "/api/<wbr>jobs"),
+        ("<b>a_b</b>", "&lt;b&gt;a_<wbr>b&lt;/b&gt;"),
+    ],
+)
+def test_long_names_break_in_tables_alone(code: str, html: str) -> None:
+    assert f'<td data-label="n"><code>{html}</code></td>' in markdown(f"| n |\n|---|\n| `{code}` |\n")
+    assert "<wbr>" not in markdown(f"`{code}`")

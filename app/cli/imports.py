@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.client import Client, Waits, segment
+from app.cli.client import Client, Waits
 from app.cli.connect import Server, open_client, with_client, with_server
 from app.cli.exchange import import_file
 from app.cli.failures import ExitCode, Failed
 from app.cli.groups import OrderedGroup, examples
-from app.cli.import_cut_over import active_entries, cut_over, perhaps_changed, to_enable
+from app.cli.import_cut_over import IMPORTS, active_entries, cut_over, perhaps_changed
+from app.cli.import_roll_back import roll_back
 from app.cli.import_source import ADDRESS, of_source, read_plan_file, read_source, source_of
 from app.cli.options import JSON
 from app.cli.output import echo, note, print_json
@@ -24,7 +25,6 @@ from app.cli.output import echo, note, print_json
 if TYPE_CHECKING:
     from app.imports.plan import Plan, PlanEntry
 
-IMPORTS = "/imports"
 FILE_COMMAND = "file"
 
 
@@ -232,39 +232,7 @@ def verify(client: Client, plan_file: Path, address_file: Path | None, as_json: 
 
 
 import_jobs.add_command(cut_over)
-
-
-@import_jobs.command("roll-back", epilog=examples("jobwright import roll-back plan.json"))
-@PLAN
-@JSON
-@with_client
-def roll_back(client: Client, plan_file: Path, as_json: bool) -> None:
-    """Delete the jobs that apply has created, and print the commands that enable the originals.
-
-    Jobs that somebody has changed since are kept and named. The exit code is 1 if a job was kept.
-    """
-    planned, _ = read_plan_file(plan_file)
-    enable = to_enable(planned["entries"])
-    rows = []
-    for imported in client.get(IMPORTS, "imports", source=planned["source"]["name"])["imports"]:
-        try:
-            client.delete(f"{IMPORTS}/{segment(imported['id'])}", "import")
-            result, detail = "deleted", ""
-        except Waits as waits:
-            result, detail = "approval", waits.message
-        except Failed as failed:
-            result, detail = "kept", failed.message
-        rows.append({"entry": imported["entry"], "name": imported["name"], "result": result, "detail": detail})
-    if as_json:
-        print_json({"entries": rows})
-    for row in rows if not as_json else ():
-        echo(_result_line(row["result"], row["name"], row["detail"]))
-        if row["result"] == "deleted" and enable.get(row["entry"]):
-            echo(f"  to enable the original again: {enable[row['entry']]}")
-    if not rows:
-        note("Nothing of this plan was applied.")
-    if any(row["result"] != "deleted" for row in rows):
-        sys.exit(ExitCode.FAILED)
+import_jobs.add_command(roll_back)
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------

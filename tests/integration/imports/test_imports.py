@@ -135,6 +135,32 @@ def test_a_roll_back_removes_what_nobody_has_changed(services: Services, super_a
     assert imported(services, super_admin, "a", name="a").created, "after a roll-back, it can be imported again"
 
 
+def test_a_job_that_was_changed_before_its_import_was_complete_is_kept(
+    services: Services, super_admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command was killed after it had made the job, and somebody has changed the job since."""
+    for entry, complete in (("a", False), ("b", True), ("c", True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(services.imports._store, "complete", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                imported(services, super_admin, entry, name=entry)
+        (half,) = [one for one in services.imports.of_source(super_admin, SOURCE) if one.record.entry == entry]
+        assert half.job is not None
+        services.pausing.resume(super_admin, half.job.id)
+        if entry != "c":
+            services.jobs.update(super_admin, half.job.id, {"description": "mine"})
+        if complete:
+            again = imported(services, super_admin, entry, name=entry)
+            assert again.standing is (Standing.AS_IMPORTED if entry == "c" else Standing.CHANGED)
+    for one in services.imports.of_source(super_admin, SOURCE):
+        if one.record.entry == "c":
+            services.imports.remove(super_admin, one.record.id)
+            continue
+        with pytest.raises(Conflict, match="was changed after the import"):
+            services.imports.remove(super_admin, one.record.id)
+    assert count(services, super_admin) == 2
+
+
 def test_accounts_of_a_group_see_no_imports_of_other_groups(services: Services, super_admin: Actor, admin: Actor) -> None:
     imported(services, super_admin, group="red")
     bound = replace(admin, groups=frozenset({"blue"}))

@@ -142,3 +142,10 @@ def slug(text: str, otherwise: str = "default") -> str:
 def hashed_slug(text: str, otherwise: str) -> str:
     """Returns the beginning of a text as words, and its hash: texts that differ have ids that differ."""
     return f"{slug(text, otherwise)[:40].rstrip('-')}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:10]}"
+
+
+def words_or_hash(*parts: str, otherwise: str) -> str:
+    """Returns names as words with hyphens between them. If other names would have the same words, or they are long, there is a hash too."""
+    text = "-".join(parts)
+    told = slug(text, otherwise) == text and len(text) <= LONGEST and not any("-" in part for part in parts[:-1])
+    return text if told else hashed_slug("\0".join(parts), otherwise)

@@ -14,6 +14,7 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.connections.destinations import kept_elsewhere
 from app.connections.inventory import Inventory
+from app.connections.named import no_connection
 from app.connections.service import NAME_SCHEMA
 from app.connections.vault import Vault, mask
 from app.errors import Conflict, DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
@@ -202,7 +203,7 @@ class Channels:
         if wrong:
             return wrong
         return [
-            FieldError(f"/settings{pointer}", say("is not the name of a {kind} connection: {name!r}", kind=kind, name=name))
+            FieldError(f"/settings{pointer}", no_connection(kind, name))
             for pointer, name, kind in Inventory.of(schema, unmasked).connections()
             if name not in self._connection_names(kind)
         ]

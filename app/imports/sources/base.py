@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from app.errors import JobwrightError
 from app.imports.entries import Call, Draft, Entry, Reading
 from app.imports.fires import Times
-from app.imports.names import unique
 
 
 class SourceError(JobwrightError):
@@ -35,13 +34,6 @@ def read_bytes(path: Path, largest: int) -> bytes:
         raise SourceError(f"{path} cannot be read: {error.strerror}. Run the command as a user who may read it.") from error
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def unique_entries(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Yields the entries; the second of two with the same id gets a number."""
-    taken: set[str] = set()
-    for entry in entries:
-        yield replace(entry, id=unique(entry.id, taken, "-"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

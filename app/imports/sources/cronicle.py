@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times
-from app.imports.names import slug
+from app.imports.names import words_or_hash
 from app.imports.scripts import read_script
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions
@@ -171,7 +171,7 @@ def _entry(event: dict[str, Any], number: int, export: _Export, place: str, opti
     command = _command(shown, export, redactor, values)
     values |= {"api": options.get("api").rstrip("/")} if options.get("api") else {}
     return Entry(
-        id=f"cronicle-{slug(str(event['id']), str(number))}",
+        id=f"cronicle-{words_or_hash(str(event['id']), otherwise=str(number))}",
         where=f"{place}:{event['id']}",
         kind=EntryKind.JOB,
         raw=raw_of(shown),

@@ -18,7 +18,7 @@ from app.imports.entries import CommandLine, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times, cron_times
 from app.imports.names import slug
 from app.imports.secrets import Redactor
-from app.imports.sources.base import Source, SourceError, SourceOptions, read_bytes, unique_entries
+from app.imports.sources.base import Source, SourceError, SourceOptions, read_bytes
 from app.imports.undecided import ask_without_schedule
 from app.zones import is_zone
 
@@ -85,7 +85,7 @@ class Crontab(Source):
             else:
                 entries += _entries(file, text, layout, path.is_dir(), options)
         name = f"{self.type}:{options.machine}:{path.absolute()}"
-        return Reading(name=name, digest=digest.hexdigest(), entries=tuple(unique_entries(entries)), remarks=tuple(remarks))
+        return Reading(name=name, digest=digest.hexdigest(), entries=tuple(entries), remarks=tuple(remarks))
 
     def schedule(self, entry: Entry, options: SourceOptions, draft: Draft) -> Times | None:
         times = entry.values["times"]

@@ -13,10 +13,10 @@ from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, 
 from app.imports.fires import Times
 from app.imports.intervals import interval_seconds
 from app.imports.mapping.command import FOLDER
-from app.imports.names import slug
+from app.imports.names import words_or_hash
 from app.imports.robfig_fields import RobfigRefused, every_seconds, read_robfig, split_zone
 from app.imports.secrets import Redactor
-from app.imports.sources.base import Source, SourceError, SourceOptions, unique_entries
+from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.documents import Fields, Files, elements, files_of, flat, is_true, mapping, raw_of, read_yaml, whole
 from app.imports.undecided import without_schedule
 from app.imports.wall_schedules import NoSchedule
@@ -86,7 +86,7 @@ class Kubernetes(Source):
             raise SourceError(f"{place} has no CronJob.")
         remarks = (f"Objects of other kinds that were left out: {others}.",) if others else ()
         name = f"{self.type}:{options.machine}:{Path(place).absolute()}"
-        return Reading(name=name, digest=files.digest.hexdigest(), entries=tuple(unique_entries(entries)), remarks=remarks)
+        return Reading(name=name, digest=files.digest.hexdigest(), entries=tuple(entries), remarks=remarks)
 
     def schedule(self, entry: Entry, options: SourceOptions, draft: Draft) -> Times | None:
         fields = Fields(entry.values, draft)
@@ -140,7 +140,7 @@ def _entry(item: dict[str, Any], path: Path, options: SourceOptions) -> Entry:
     reason = _wrong(name, spec)
     unknown: list[str] = []
     command = None if reason else _command(shown, options, redactor, unknown)
-    identity = slug(f"{metadata.get('namespace', 'default')}-{name}")
+    identity = words_or_hash(str(metadata.get("namespace", "default")), name, otherwise="unnamed")
     plain = partial(Entry, id=f"kubernetes-{identity}", where=f"{path}:{name}", raw=raw_of(shown), secrets=tuple(redactor.found))
     if command is None:
         return plain(kind=EntryKind.INVALID, reason=reason)

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times
-from app.imports.names import slug
+from app.imports.names import words_or_hash
 from app.imports.quartz_fields import QuartzRefused, read_quartz
 from app.imports.secrets import Redactor
-from app.imports.sources.base import Source, SourceError, SourceOptions, unique_entries
+from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.documents import Fields, Files, files_of, flat, is_true, mapping, raw_of, read_yaml, whole
 from app.imports.sources.rundeck_steps import Steps, steps_of, without_secure
 from app.imports.sources.rundeck_xml import read_xml
@@ -58,7 +58,7 @@ class Rundeck(Source):
             raise SourceError(f"{place} has no jobs of Rundeck.")
         entries = [_entry(job, number, path) for number, (path, job) in enumerate(jobs, start=1)]
         name = f"{self.type}:{options.machine}:{Path(place).absolute()}"
-        return Reading(name=name, digest=files.digest.hexdigest(), entries=tuple(unique_entries(entries)))
+        return Reading(name=name, digest=files.digest.hexdigest(), entries=tuple(entries))
 
     def schedule(self, entry: Entry, options: SourceOptions, draft: Draft) -> Times | None:
         fields = Fields(entry.values, draft)
@@ -109,7 +109,7 @@ def _entry(job: dict[str, Any], number: int, path: Path) -> Entry:
     name = str(job["name"])
     plain = partial(
         Entry,
-        id=f"rundeck-{slug(_identity(job), str(number))}",
+        id=f"rundeck-{words_or_hash(_identity(job), otherwise=str(number))}",
         where=f"{path}:{name}",
         raw=raw_of(shown),
         secrets=tuple(redactor.found),

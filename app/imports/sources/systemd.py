@@ -15,7 +15,7 @@ from typing import ClassVar
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times
 from app.imports.intervals import interval_seconds
-from app.imports.names import slug
+from app.imports.names import words_or_hash
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.documents import LONGEST_RAW, Fields, Files, is_true
@@ -234,7 +234,7 @@ def _entry(where: _Place, timer: Unit, service: Unit, file: Path, event: str | N
 
 
 def _id(name: str) -> str:
-    return f"systemd-{slug(name.removesuffix('.timer'), 'timer')}"
+    return f"systemd-{words_or_hash(name.removesuffix('.timer'), otherwise='timer')}"
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------

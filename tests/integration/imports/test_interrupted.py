@@ -118,8 +118,9 @@ def test_roll_back_deletes_what_its_plan_has_created_and_names_what_stays(servic
     jobwright(environment, "import", "apply", str(first), check=True)
     source = json.loads(first.read_text())["source"]["name"]
     with service.api() as api:
-        job_id = api.get("/api/admin/imports", params={"source": source}).json()["imports"][2]["job_id"]
-        assert api.patch(f"/api/admin/scheduler-jobs/{job_id}", json={"description": "mine"}).status_code == 200
+        jobs = {row["name"]: row["job_id"] for row in api.get("/api/admin/imports", params={"source": source}).json()["imports"]}
+        changed = api.put(f"/api/admin/scheduler-jobs/{jobs[f'{tmp_path.name} 2']}", json={"description": "mine"})
+        assert changed.status_code == 200
     second = plan_of(environment, tmp_path, "".join(lines[:2] + lines[3:]))
     assert [row["result"] for row in rows(environment, "apply", str(second))] == ["exists", "exists", "created"]
 

@@ -147,6 +147,13 @@ def test_all_errors_of_a_channel_are_told_at_once(house: House, fields: dict[str
     assert {error.pointer for error in refused.value.errors} == pointers
 
 
+def test_a_connection_that_is_not_there_is_named_with_its_kind(house: House) -> None:
+    with pytest.raises(ValidationFailed) as refused:
+        house.services.channels.create(house.actor, name="Ops", type="mail", settings={"connection": "x", "recipients": ["a@example.com"]})
+    (error,) = refused.value.errors
+    assert error.message == "is not the name of a connection of the kind Mail server (SMTP): 'x'"
+
+
 def test_a_test_goes_the_real_way_and_shows_the_answer(house: House, target: Receiver) -> None:
     made = house.channel("Ops", target.url, language="de")
     target.answers = [200, (410, {})]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from app.imports.entries import Draft, Entry, EntryKind, Fate
+from app.imports.entries import Draft, Entry, EntryKind, Fate, Reading
 from app.imports.fires import trigger_of, trigger_times
+from app.imports.names import words_or_hash
 from app.imports.plan import (
     CLOCK_CHANGES,
     JOBS_AT_CHANGES,
@@ -26,7 +27,6 @@ from app.imports.plan import (
     state_of,
 )
 from app.imports.sources import SOURCES, SourceError, SourceOptions
-from app.imports.sources.base import unique_entries
 from app.imports.views import as_html, as_text, summary
 from app.zones import zone
 from tests.builders import cron_oracle
@@ -297,5 +297,13 @@ def test_the_time_zone_must_be_known(tmp_path: Path) -> None:
 
 
 def test_a_repeated_entry_gets_an_id_that_no_other_entry_has() -> None:
-    entries = [Entry(id=entry_id, where="", kind=EntryKind.NOTE, raw="") for entry_id in ("a", "a", "a-2", "a")]
-    assert [entry.id for entry in unique_entries(entries)] == ["a", "a-2", "a-2-2", "a-3"]
+    entries = tuple(Entry(id=entry_id, where="", kind=EntryKind.NOTE, raw="") for entry_id in ("a", "a", "a-2", "a"))
+    assert [entry.id for entry in Reading(name="", digest="", entries=entries).entries] == ["a", "a-2", "a-2-2", "a-3"]
+
+
+def test_names_that_differ_have_ids_that_differ() -> None:
+    assert words_or_hash("shop", "clean-up", otherwise="x") == "shop-clean-up"
+    pairs = [("shop", "clean-up"), ("shop-clean", "up"), ("shop", "clean.up"), ("shop", "Clean-up"), ("shop", "-clean-up"), ("", "shop")]
+    ids = {words_or_hash(*pair, otherwise="x") for pair in [*pairs, ("",), ("ü",), ("a" * 300,), ("a" * 301,)]}
+    assert len(ids) == len(pairs) + 4
+    assert max(map(len, ids)) < 120

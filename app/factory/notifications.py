@@ -13,6 +13,7 @@ from app.factory.words import in_words
 from app.jobs.recipients import as_recipient
 from app.notification.channels.catalogue import ChannelTypes
 from app.notification.deliveries import Deliveries
+from app.notification.fallback import Fallbacks
 from app.notification.posting import OpenDoor, Posting
 from app.notification.sending import Sender
 from app.notification.service import Channels, ChannelStores
@@ -42,7 +43,13 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
         door=OpenDoor(materials.connections, clock, allowed_hosts=settings.allowed_hosts),
         clock=clock,
         mail_connection=settings.notify_connection,
+        in_words=in_words,
     )
+
+    def users(name: str) -> list[str]:
+        falling_back = stores.channels.names_falling_back(name)
+        return [*stores.usage.names_notifying(as_recipient(name)), *(as_recipient(other) for other in falling_back)]
+
     channels = Channels(
         stores=ChannelStores(channels=stores.channels, states=stores.channel_states, deliveries=stores.notification_deliveries),
         types=types,
@@ -52,7 +59,7 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
         posting=posting,
         in_words=in_words,
         connection_names=materials.connections.options,
-        used_by=lambda name: stores.usage.names_notifying(as_recipient(name)),
+        used_by=users,
     )
     deliveries = Deliveries(store=stores.notification_deliveries, directory=directory, audit=ground.audit, clock=clock, written=ground.told)
     return Notifications(channels=channels, deliveries=deliveries, posting=posting)
@@ -65,6 +72,7 @@ def build_sender(stores: Stores, services: Services) -> Sender:
         deliveries=stores.notification_deliveries,
         states=stores.channel_states,
         posting=services.posting,
+        fallbacks=Fallbacks(channels=stores.channels, clock=services.clock, in_words=in_words),
         clock=services.clock,
         note=lambda channel, result: measures.count("jobwright_notifications_total", channel or "none", result),
     )

@@ -190,6 +190,7 @@ METRICS = (
         "Notifications of the last 24 hours that were refused or given up, or had no answer",
     ),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_channels_unreachable", "Channels that cannot be reached"),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_channels_broken", "Channels that refused a message and have taken none since"),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_maintenance", "Whether maintenance keeps runs from starting: 1, or 0"),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -76,7 +76,8 @@ class Try:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """A delivery. `channel` is the name that its channel had when it was written, and `recipients` are the addresses of the built-in
-    channel. `replays` counts how often a person has sent it again."""
+    channel. `replays` counts how often a person has sent it again. `instead_of` names the channels that failed to deliver the message
+    before, the first one first."""
 
     id: str
     channel_id: str
@@ -97,6 +98,7 @@ class Delivery:
     replays: int = 0
     attempts: tuple[Try, ...] = ()
     claim: str | None = None
+    instead_of: tuple[str, ...] = ()
     damaged: str = ""
 
     @property
@@ -141,6 +143,7 @@ class Delivery:
             "replays": self.replays,
             "attempts": [attempt.as_document() for attempt in self.attempts],
             "claim": self.claim,
+            "instead_of": list(self.instead_of),
         }
 
 
@@ -168,6 +171,7 @@ def delivery_from(row: Mapping[str, Any]) -> Delivery:
         status=DeliveryStatus(row["status"]),
         recipients=tuple(row["recipients"]),
         attempts=tuple(_try_from(item) for item in row["attempts"]),
+        instead_of=tuple(row.get("instead_of") or ()),
         damaged=row.get(DAMAGED, ""),
         **{name: row[name] for name in same},
     )

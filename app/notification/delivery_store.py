@@ -42,6 +42,7 @@ DELIVERY = Object(
             of=Object(members={"at": Instant(), "took_ms": Number(), **texts("result", "reason", "by"), "said": Anything(optional=True)})
         ),
         "claim": Text(nullable=True),
+        "instead_of": Listed(of=Text(), optional=True),
     }
 )
 DUE_INDEX = "due"  # (channel_id, due_at), of what waits

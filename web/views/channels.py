@@ -127,6 +127,7 @@ def _given() -> dict[str, Any]:
         "name": request.form.get("name", "").strip(),
         "enabled": request.form.get("enabled") == "1",
         "language": request.form.get("language", ""),
+        "fallback": request.form.get("fallback", ""),
     }
 
 
@@ -154,7 +155,11 @@ def _page(
     shown = editor.present(
         FieldError(error.pointer.removeprefix("/settings"), error.message) for error in errors if error.pointer.startswith("/settings")
     )
-    titles = {"/name": ("#name", say("Name")), "/language": ("#language", say("Language of messages"))}
+    titles = {
+        "/name": ("#name", say("Name")),
+        "/language": ("#language", say("Language of messages")),
+        "/fallback": ("#fallback", say("Fallback")),
+    }
     others = [error for error in errors if not error.pointer.startswith("/settings")]
     lines = [SummaryLine(error.pointer, *titles.get(error.pointer, ("#job-form", say("Channel"))), error.message) for error in others]
     return render_template(
@@ -162,12 +167,13 @@ def _page(
         channel=channel,
         about=_about(channel),
         row=row,
-        given={"name": "", "enabled": False, "language": "", **given},
+        given={"name": "", "enabled": False, "language": "", "fallback": "", **given},
         controls=shown.controls,
         errors=[*lines, *shown.summary],
         field_errors={error.pointer: error.message for error in others},
         languages=LANGUAGES,
         answer=answer,
+        others=[name for name in services().channels.names() if row is None or name != row["name"]],
         users=sorted(services().channels.users(actor(), row["_id"])) if row is not None else [],
     )
 

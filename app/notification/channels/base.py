@@ -41,6 +41,10 @@ class Refused(NotDelivered):
     """The receiver does not take this message, and would not take it later. Somebody must change the channel."""
 
 
+class RecipientsRefused(Refused):
+    """The receiver does not take this message for its recipients. Others it may take."""
+
+
 class Unreachable(NotDelivered):
     """The receiver does not have the message, and the same try may work later: after `retry_after`, if it says so."""
 

@@ -16,10 +16,12 @@ from standardwebhooks.webhooks import Webhook
 from app.audit.model import Actor
 from app.clock import ManualClock, SystemClock
 from app.config import Settings
+from app.doctor.jobs import check_notifications
 from app.errors import Conflict, Forbidden, NotFound, StaleVersion, ValidationFailed
 from app.factory import Store, build_services
 from app.factory.notifications import build_sender
 from app.factory.stores import Stores
+from app.findings import Level
 from app.mongo import Document
 from app.notification.deliveries import MOST_READS, READ_AT_ONCE
 from app.notification.delivery import Delivery, DeliveryFilter, DeliveryStatus, delivery_id, place_from
@@ -42,6 +44,7 @@ class House:
     def __init__(self, store: Store, settings: Settings, services: Services, clock: Any, actor: Actor) -> None:
         settings = replace(settings, allowed_hosts=("127.0.0.1",), public_url="https://jobs.example.com")
         self.services = build_services(settings, store, clock=clock, catalogue=services.catalogue)
+        self.store = store
         self.stores, self.clock, self.actor = Stores.over(store.database, Owing()), clock, actor
         self.sender = self.another_sender()
 
@@ -247,6 +250,78 @@ def test_a_refusal_is_not_tried_again(house: House, target: Receiver, status: in
     house.clock.advance(86_400)
     assert house.sender.send_due() == 0
     assert (house.now(delivery).status, f"answered {status}" in house.now(delivery).reason) == (DeliveryStatus.REFUSED, True)
+
+
+def test_a_refused_message_goes_to_the_fallback_once(house: House, target: Receiver) -> None:
+    with receiver() as second:
+        house.channel("Last", target.url)
+        house.channel("Off", target.url, enabled=False, fallback="Last")
+        first = house.channel("Ops", second.url, fallback="Off")
+        delivery = house.write(first)
+        second.answers = [410]
+        house.sender.send_due()
+        house.sender.send_due()
+        assert house.now(delivery).status is DeliveryStatus.REFUSED
+        (_, body), *more = target.got
+        assert more == []
+        assert body["data"]["facts"] == [{"label": "Meant for the channel", "value": "Ops"}]
+        page, _ = house.services.deliveries.page(house.actor, DeliveryFilter(status="sent"), limit=10)
+        assert [(item.channel, item.instead_of) for item in page] == [("Last", ("Ops",))]
+        second.answers = [410]
+        assert house.services.channels.test(house.actor, first["_id"]).result == "refused"
+        house.services.deliveries.replay(house.actor, delivery.id)
+        house.sender.send_due()
+        house.sender.send_due()
+        assert (second.keys, len(target.got)) == ([f"{delivery.id}-1"], 1), "a test has no fallback, and what arrives needs none"
+
+
+def test_fallbacks_form_no_circle(house: House, target: Receiver) -> None:
+    channels = house.services.channels
+    first = house.channel("a", target.url)
+    house.channel("b", target.url, fallback="a")
+    house.channel("c", target.url, fallback="b")
+    for fallback in ("a", "b", "c", "nobody"):
+        with pytest.raises(ValidationFailed) as refused:
+            channels.update(house.actor, first["_id"], name="a", settings={"url": target.url}, fallback=fallback)
+        assert [error.pointer for error in refused.value.errors] == ["/fallback"]
+    with pytest.raises(ValidationFailed, match="lead back"):
+        house.channel("d", target.url, fallback="d")
+    with pytest.raises(Conflict, match="is used by channel:b"):
+        channels.delete(house.actor, first["_id"])
+    stored = house.stores.channels.get(first["_id"])
+    assert stored is not None
+    # Two people at once can make one: what is sent ends all the same.
+    assert house.stores.channels.replace_version({**stored, "fallback": "c", "version": 2}, version=1)
+    target.answers = [404] * 10
+    house.write(first)
+    assert [house.sender.send_due() for _ in range(4)] == [1, 1, 1, 0]
+
+
+def test_a_channel_that_refuses_is_broken_until_it_takes_a_message(house: House, target: Receiver) -> None:
+    channel = house.channel("Ops", target.url)
+    house.write(channel)
+    target.answers = [404, 503]
+    house.sender.send_due()
+    ((name, broken),) = house.services.channels.broken()
+    assert (name, broken.since, "answered 404" in broken.reason) == ("Ops", house.clock.now(), True)
+    for row in (*house.services.channels.all(house.actor), house.services.channels.get(house.actor, channel["_id"])):
+        assert row["broken"] == {"since": broken.since, "reason": broken.reason}
+    named = [finding.text for finding in check_notifications(house.services, house.store) if finding.level is Level.WARNING]
+    assert any("the channel 'Ops' has refused" in text for text in named)
+    house.write(channel, 1)
+    house.sender.send_due()
+    assert house.services.channels.broken(), "it was not reached, which says nothing"
+    house.services.channels.test(house.actor, channel["_id"])
+    assert house.services.channels.broken() == []
+
+
+def test_what_arrives_late_says_so(house: House, target: Receiver) -> None:
+    house.write(house.channel("Ops", target.url))
+    target.answers = [503, 503]
+    for wait in (31, 3_699, 0):
+        house.sender.send_due()
+        house.clock.advance(wait)
+    assert [body["data"]["facts"] for _, body in target.got] == [[{"label": "Delayed by", "value": "1 hour 2 minutes"}]]
 
 
 def test_private_hosts_are_refused_unless_the_operator_allows_them(house: House, target: Receiver) -> None:

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from html import escape
 from typing import Any
 
-from app.notification.channels.base import SEND_SECONDS, Channel, Door, Receipt, Refused, Unknown, Unreachable
+from app.notification.channels.base import SEND_SECONDS, Channel, Door, Receipt, RecipientsRefused, Refused, Unknown, Unreachable
 from app.notification.message import Message, Severity
 from app.validation.storable import whole_text
 from app.validation.terminal import one_line
@@ -68,7 +68,7 @@ def _errors_of_smtp(place: str) -> Iterator[list[bool]]:
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
         refused = say("The mail server refused every recipient: {recipients}", recipients=", ".join(error.recipients))
-        raise (Refused if min(codes, default=_PERMANENT) >= _PERMANENT else Unreachable)(refused) from error
+        raise (RecipientsRefused if min(codes, default=_PERMANENT) >= _PERMANENT else Unreachable)(refused) from error
     except smtplib.SMTPAuthenticationError as error:
         raise (Refused if error.smtp_code >= _PERMANENT else Unreachable)(sentence(error, place, SEND_SECONDS)) from error
     except smtplib.SMTPResponseException as error:

@@ -49,7 +49,7 @@ class ChannelStores:
 
 class Channels:
     """The channels, with masked secrets. `connection_names` returns the names of the connections of a kind, and `used_by` those of the jobs
-    that name a channel."""
+    and channels that name a channel."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class Channels:
         version: int | None = None,
     ) -> Document:
         """Changes a channel and returns it with masked secrets. A secret that is given as MASK stays, unless it would go elsewhere; what is
-        None stays, too. Raises ValidationFailed, DuplicateName, StaleVersion, NotFound; Conflict for another name while jobs name it."""
+        None stays, too. Raises ValidationFailed, DuplicateName, StaleVersion, NotFound; Conflict for another name while something names it."""
         require(actor, May.MANAGE_CHANNELS)
         old = self._stored(channel_id)
         if version is not None and version != old["version"]:
@@ -164,7 +164,7 @@ class Channels:
         return _masked(new)
 
     def delete(self, actor: Actor, channel_id: str) -> None:
-        """Deletes a channel that no job names. Raises Conflict, NotFound."""
+        """Deletes a channel that no job and no other channel names. Raises Conflict, NotFound."""
         require(actor, May.MANAGE_CHANNELS)
         row = self._stored(channel_id)
         self._require_unused(row["name"])

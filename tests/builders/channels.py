@@ -39,7 +39,10 @@ def receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             began = datetime.now(UTC)
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:  # the sender was killed meanwhile
+                return
             if kept.hold is not None:
                 kept.hold.wait(60)
             with lock:

@@ -93,7 +93,7 @@ def test(channel_id: str) -> Any:
 
 @blueprint.post("/<channel_id>/delete")
 def delete(channel_id: str) -> Any:
-    """Deletes a channel that no job names."""
+    """Deletes a channel that no job and no other channel names."""
     row = services().channels.get(actor(), channel_id)
     services().channels.delete(actor(), channel_id)
     tell(say("Channel {name} deleted", name=row["name"]))

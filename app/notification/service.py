@@ -134,7 +134,7 @@ class Channels:
         version: int | None = None,
     ) -> Document:
         """Changes a channel and returns it with masked secrets. A secret that is given as MASK stays, unless it would go elsewhere; what is
-        None stays, too. Raises ValidationFailed, DuplicateName, StaleVersion, NotFound; Conflict for another name while something names it."""
+        None stays, too. Raises ValidationFailed, DuplicateName, StaleVersion, NotFound; Conflict for another name while it is in use."""
         require(actor, May.MANAGE_CHANNELS)
         old = self._stored(channel_id)
         if version is not None and version != old["version"]:

@@ -103,6 +103,7 @@ class Agenda(Source):
 
     def schedule(self, entry: Entry, options: SourceOptions, draft: Draft) -> Times | None:
         document = {name: json.loads(value) for name, value in entry.values.items() if name != STORED}
+        draft.dropped(STORED, json.loads(entry.values[STORED])["key"], "a job of Jobwright has its own id")
         for name, value in document.items():
             if name in _DROPPED:
                 draft.dropped(name, _text(value), _DROPPED[name])

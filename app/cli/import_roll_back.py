@@ -14,7 +14,7 @@ from app.cli.connect import with_client
 from app.cli.failures import ExitCode, Failed
 from app.cli.groups import examples
 from app.cli.import_cut_over import IMPORTS, to_enable
-from app.cli.import_source import read_plan_file
+from app.cli.import_source import PLAN, read_plan_file
 from app.cli.options import JSON
 from app.cli.output import echo, note, print_json
 
@@ -22,7 +22,7 @@ DELETED, OF_ANOTHER_PLAN = "deleted", "other plan"
 
 
 @click.command("roll-back", epilog=examples("jobwright import roll-back plan.json", "jobwright import roll-back plan.json --all-plans"))
-@click.argument("plan_file", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@PLAN
 @click.option("--all-plans", is_flag=True, help="Also delete the jobs that other plans of the same source have created.")
 @JSON
 @with_client

@@ -18,7 +18,7 @@ from app.cli.failures import ExitCode, Failed
 from app.cli.groups import OrderedGroup, examples
 from app.cli.import_cut_over import IMPORTS, active_entries, cut_over, perhaps_changed
 from app.cli.import_roll_back import roll_back
-from app.cli.import_source import ADDRESS, of_source, read_plan_file, read_source, source_of
+from app.cli.import_source import ADDRESS, ONLY, PLAN, of_source, read_plan_file, read_source, source_of
 from app.cli.options import JSON
 from app.cli.output import echo, note, print_json
 
@@ -57,7 +57,6 @@ def import_jobs() -> None:
 
 import_jobs.add_command(import_file, FILE_COMMAND)
 
-PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 DECIDE = click.option(
     "--decide",
     "decisions",
@@ -158,7 +157,7 @@ def plan(
 @import_jobs.command("apply", epilog=examples("jobwright import apply plan.json", "jobwright import apply plan.json --decide all=approve"))
 @PLAN
 @DECIDE
-@click.option("--only", multiple=True, metavar="ENTRY", help="Only these entries.")
+@ONLY
 @click.option("--shadow", is_flag=True, help="Create the jobs in shadow mode, not paused: what they would run is recorded.")
 @ADDRESS
 @JSON

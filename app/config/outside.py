@@ -18,6 +18,12 @@ class OutsideSettings:
         (),
         "Private hosts that jobs may call, as `host` or `host:port`, separated by commas",
     )
+    apprise_schemes: tuple[str, ...] = setting(
+        "JOBWRIGHT_APPRISE_SCHEMES",
+        "schemes",
+        ("gotifys", "join", "matrixs", "mmosts", "ntfys", "opsgenie", "pagerduty", "pbul", "pover", "prowl", "rockets", "tgram", "zulip"),
+        "Schemes of Apprise that channels may use, separated by commas. Those that act on the machine itself are never allowed.",
+    )
     service_addresses: tuple[tuple[str, str], ...] = setting(
         f"<NAME>{SERVICE_URL}",
         "service_addresses",

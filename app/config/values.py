@@ -106,6 +106,19 @@ class _Words(ma.String):
         return tuple(value.split())
 
 
+class _Schemes(ma.String):
+    """Schemes of Apprise, comma-separated. Those that act on this machine are refused."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        schemes = tuple(dict.fromkeys(part.lower() for part in _parts(value)))
+        for scheme in schemes:
+            if not re.fullmatch("[a-z0-9]{1,32}", scheme):
+                raise ValidationError(f"{scheme!r} is not a scheme, such as ntfys")
+            if scheme in SCHEMES_OF_THE_MACHINE:
+                raise ValidationError(f"{scheme!r} acts on this machine, which is never allowed")
+        return schemes
+
+
 class _Paths(ma.String):
     """Absolute paths, separated by spaces."""
 
@@ -202,6 +215,7 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "subject": _Subject,
     "subjects": _Subjects,
     "roles": _Roles,
+    "schemes": _Schemes,
     "routes": _Routes,
     "service_addresses": _ServiceAddresses,
 }
@@ -210,6 +224,10 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
 CENTURY_DAYS = 36_500
 CENTURY_SECONDS = CENTURY_DAYS * 86_400  # the longest span; a date so far from today's is one still. Counts are held to it as well
 
+# Schemes of Apprise that show messages on the screen of this machine, write to its log, or drive its devices.
+SCHEMES_OF_THE_MACHINE = frozenset(
+    {"blink1", "dbus", "file", "gio", "glib", "gnome", "kde", "macosx", "qt", "rsyslog", "syslog", "windows"}
+)
 MOST_MEASURED_JOBS = 200  # jobs with metrics of their own
 MOST_COUNTED_AN_HOUR = 100_000  # runs of one person: the record that counts them holds the time of each
 

@@ -40,7 +40,7 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
         channels=stores.channels,
         types=types,
         vault=vault,
-        door=OpenDoor(materials.connections, clock, allowed_hosts=settings.allowed_hosts),
+        door=OpenDoor(materials.connections, clock, allowed_hosts=settings.allowed_hosts, apprise_schemes=settings.apprise_schemes),
         clock=clock,
         mail_connection=settings.notify_connection,
         in_words=in_words,

@@ -58,8 +58,9 @@ class Outcome:
 class OpenDoor:
     """The way out of this installation."""
 
-    def __init__(self, connections: Connections, clock: Clock, *, allowed_hosts: Collection[str]) -> None:
+    def __init__(self, connections: Connections, clock: Clock, *, allowed_hosts: Collection[str], apprise_schemes: Collection[str]) -> None:
         self._connections, self._clock, self._allowed_hosts = connections, clock, allowed_hosts
+        self._apprise_schemes = apprise_schemes
 
     def connection(self, name: str, kind: str) -> ConnectionGrant:
         grant = self.find(name)
@@ -78,6 +79,12 @@ class OpenDoor:
 
     def now(self) -> datetime:
         return self._clock.now()
+
+    def allowed_hosts(self) -> Collection[str]:
+        return self._allowed_hosts
+
+    def apprise_schemes(self) -> Collection[str]:
+        return self._apprise_schemes
 
 
 class Posting:

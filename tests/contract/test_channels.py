@@ -22,7 +22,7 @@ from templates_lib.net import open_http
 from tests.builders.channels import receiver
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-OVER_HTTP = [channel for channel in ChannelTypes.discover() if channel.type != "mail"]
+OVER_HTTP = [channel for channel in ChannelTypes.discover() if channel.type not in {"mail", "apprise"}]
 MESSAGE = Message(
     key="k1",
     thread="t",
@@ -46,6 +46,12 @@ class Doors:
 
     def now(self) -> datetime:
         return NOW
+
+    def allowed_hosts(self) -> list[str]:
+        return ["127.0.0.1"]
+
+    def apprise_schemes(self) -> list[str]:
+        return ["json", "ntfy"]
 
 
 @pytest.mark.parametrize("channel", OVER_HTTP, ids=lambda channel: channel.type)

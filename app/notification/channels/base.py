@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -79,6 +79,14 @@ class Door(Protocol):
         """Returns the time."""
         ...
 
+    def allowed_hosts(self) -> Collection[str]:
+        """Returns the private hosts, as `host` or `host:port`, that the operator allows."""
+        ...
+
+    def apprise_schemes(self) -> Collection[str]:
+        """Returns the schemes of Apprise that the operator allows."""
+        ...
+
 
 class Channel(ABC):
     """A type of channel. `title`, `description` and the schema are shown to people. The schema (JSON Schema 2020-12) stands in
@@ -89,6 +97,7 @@ class Channel(ABC):
     title: ClassVar[str]
     description: ClassVar[str]
     icon: ClassVar[str] = "bell"
+    libraries: ClassVar[tuple[str, ...]] = ()  # of an extra: the type is left out where one of them is not installed
 
     @classmethod
     def settings_schema(cls) -> dict[str, Any]:

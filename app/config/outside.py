@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.config.values import SERVICE_URL, setting
+from app.config.values import SERVICE_URL, at_least, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,6 +12,13 @@ class OutsideSettings:
     """What jobs and events reach: mail, services and the bus."""
 
     notify_connection: str = setting("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection for notifications to addresses")
+    notify_log_lines: int = setting(
+        "JOBWRIGHT_NOTIFY_LOG_LINES",
+        "int",
+        50,
+        "Number of last lines of the log in notifications of failures; 0 leaves out the log",
+        **at_least(0, 50),
+    )
     allowed_hosts: tuple[str, ...] = setting(
         "JOBWRIGHT_ALLOWED_HOSTS",
         "hosts",

@@ -23,6 +23,7 @@ MESSAGE = Object(
         "at": Instant(),
         "facts": Listed(of=Object(members=texts("label", "value"))),
         "links": Listed(of=Object(members=texts("words", "url"))),
+        "excerpts": Listed(of=Object(members={**texts("words"), "lines": Listed(of=Text())}), optional=True),
         "event": Json(),
     }
 )

@@ -12,6 +12,7 @@ from app.mongo import Document
 from app.notification.channel_store import ChannelStore
 from app.notification.delivery import MAIL, Delivery, DeliveryStatus, delivery_id
 from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.excerpts import Excerpts
 from app.notification.texts import InWords, about_end
 from app.queue.execution import Execution
 from app.queue.model import FAILURES, Status
@@ -67,10 +68,11 @@ class OutcomeNotifier:
         clock: Clock,
         written: Signal,
         in_words: InWords,
+        excerpts: Excerpts,
         public_url: str,
     ) -> None:
         self._channels, self._deliveries, self._clock, self._written = channels, deliveries, clock, written
-        self._in_words, self._public_url = in_words, public_url
+        self._in_words, self._excerpts, self._public_url = in_words, excerpts, public_url
 
     def notify(self, execution: Execution) -> None:
         self._deliveries.add(list(self._deliveries_of(execution)))
@@ -87,13 +89,15 @@ class OutcomeNotifier:
 
     def _delivery(self, execution: Execution, channel: Document, recipients: tuple[str, ...] = ()) -> Delivery:
         new_id, now = delivery_id(execution.id, channel["_id"], recipients, "end"), self._clock.now()
+        language = channel.get("language") or DEFAULT_LOCALE
         message = about_end(
             execution,
             key=new_id,
-            language=channel.get("language") or DEFAULT_LOCALE,
+            language=language,
             public_url=self._public_url,
             in_words=self._in_words,
             at=execution.completed_at or now,
+            excerpts=self._excerpts.of(execution, language, self._in_words),
         )
         return Delivery(
             id=new_id,

@@ -16,15 +16,19 @@ from standardwebhooks.webhooks import Webhook
 from app.audit.model import Actor
 from app.clock import ManualClock, SystemClock
 from app.config import Settings
+from app.connections.vault import Vault
 from app.doctor.jobs import check_notifications
 from app.errors import Conflict, Forbidden, NotFound, StaleVersion, ValidationFailed
+from app.execution.log_store import chunk
 from app.factory import Store, build_services
 from app.factory.notifications import build_sender
 from app.factory.stores import Stores
 from app.findings import Level
+from app.jobtemplates.parameters import ParameterPipeline
 from app.mongo import Document
 from app.notification.deliveries import MOST_READS, READ_AT_ONCE
 from app.notification.delivery import Delivery, DeliveryFilter, DeliveryStatus, delivery_id, place_from
+from app.notification.excerpts import LONGEST_LOG, Excerpts, secrets_by
 from app.notification.message import Message, MessageKind, Severity
 from app.notification.outcomes import OutcomeNotifier
 from app.notification.sending import CLAIM, MOST_OF_ONE, Sender
@@ -78,6 +82,15 @@ class House:
         )
         self.stores.notification_deliveries.add([delivery])
         return delivery
+
+    @property
+    def pipeline(self) -> ParameterPipeline:
+        return ParameterPipeline(self.services.connections, Vault(self.services.keys))
+
+    def log(self, execution_id: str, *lines: tuple[str, str]) -> None:
+        """Writes lines, a level and a message each, to the log of an execution."""
+        rows = [{"timestamp": self.clock.now(), "level": level, "message": message} for level, message in lines]
+        self.stores.logs.append([chunk(execution_id, 1, 1, rows)])
 
     def now(self, delivery: Delivery) -> Delivery:
         stored = self.stores.notification_deliveries.get(delivery.id)
@@ -186,6 +199,7 @@ def test_an_end_tells_each_channel_in_its_language_once(house: House, target: Re
         clock=house.clock,
         written=written,
         in_words=translated,
+        excerpts=Excerpts(house.stores.logs, lambda execution: ()),
         public_url="https://jobs.example.com",
     )
     execution = new_execution(job, now=house.clock.now(), triggered_by=Trigger.SCHEDULE, status=Status.TIMEOUT)
@@ -198,6 +212,40 @@ def test_an_end_tells_each_channel_in_its_language_once(house: House, target: Re
     assert stored["Nobody"].status is DeliveryStatus.REFUSED
     assert "no channel 'Nobody'" in stored["Nobody"].reason
     assert {key: item.status for key, item in stored.items() if key != "Nobody"} == dict.fromkeys(("Ops", "Ops2"), DeliveryStatus.SENT)
+
+
+SAID = ("reading the key hunter-2-hunter", "connecting to mongodb://user:p%40ss-w0rd@db.example.com", "password p@ss-w0rd refused")
+
+
+def test_a_message_of_a_failure_shows_the_end_of_the_log_without_the_secrets_of_the_run(house: House) -> None:
+    uri = {"uri": "mongodb://user:p%40ss-w0rd@db.example.com", "database": "x"}
+    house.services.connections.create(house.actor, name="shop", kind="mongodb", settings=uri)
+    plain = house.services.jobs.create(house.actor, {"name": "A", "template_type": "noop", "parameters": {"secret": "hunter-2-hunter"}})[0]
+    wanted = {"connection": "shop", "collection": "c", "condition": {"at": {"$lt": "6 months ago"}}}
+    named = house.services.jobs.create(house.actor, {"name": "B", "template_type": "database_cleanup", "parameters": wanted})[0]
+    excerpts = Excerpts(house.stores.logs, secrets_by(house.services.catalogue, house.pipeline), lines=3)
+    for job, shown in ((plain, ("reading the key ***", *SAID[1:])), (named, (SAID[0], "connecting to ***", "password *** refused"))):
+        execution = new_execution(job, now=house.clock.now(), status=Status.FAILED)
+        assert excerpts.of(execution, "en", translated) == (), "there is no log"
+        house.log(execution.id, ("INFO", "first"), ("INFO", SAID[0]), ("ERROR", SAID[1]), ("WARNING", SAID[2]))
+        error, tail = excerpts.of(execution, "de", translated)
+        assert (error.words, error.lines) == ("Der letzte Fehler im Protokoll", (f"12:00:00 ERROR {shown[1]}",))
+        assert tail.words == "Die letzten 3 Zeilen des Protokolls"
+        assert tail.lines == tuple(f"12:00:00 {level} {text}" for level, text in zip(("INFO", "ERROR", "WARNING"), shown, strict=True))
+        assert excerpts.of(replace(execution, status=Status.SUCCESS), "en", translated) == ()
+        gone = replace(execution, template_type="gone")
+        assert excerpts.of(gone, "en", translated) == (), "its secrets are not known, so nothing of its log is shown"
+
+
+def test_the_newest_lines_of_a_large_log_are_shown(house: House) -> None:
+    job = house.services.jobs.create(house.actor, {"name": "A", "template_type": "noop"})[0]
+    execution = new_execution(job, now=house.clock.now(), status=Status.TIMEOUT)
+    house.log(execution.id, *(("INFO", f"{number} {'x' * 900}\nand \x1b[31mred") for number in range(60)))
+    (tail,) = Excerpts(house.stores.logs, lambda _: ()).of(execution, "en", translated)
+    assert sum(map(len, tail.lines)) <= LONGEST_LOG
+    assert tail.lines[-1].startswith("12:00:00 INFO 59 xxx")
+    assert "\x1b" not in str(tail.lines)
+    assert Excerpts(house.stores.logs, lambda _: (), lines=0).of(execution, "en", translated) == ()
 
 
 def test_a_receiver_that_is_busy_is_tried_again_when_it_says(house: House, target: Receiver) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.notification.channels.chat import Chat
-from app.notification.message import Message, Severity, cut
+from app.notification.message import Excerpt, Message, Severity, cut, cut_before
 from templates_lib.messages import say
 
 # Limits of Block Kit: characters of a header and of a section, fields of a section and their characters.
@@ -29,11 +29,18 @@ class Slack(Chat):
             fields = [cut(f"*{escaped(fact.label)}*\n{escaped(fact.value)}", MOST_FIELD) for fact in message.facts[:MOST_FIELDS]]
             blocks.append({"type": "section", "fields": [{"type": "mrkdwn", "text": text} for text in fields]})
         blocks += [_section(f"<{escaped(link.url)}|{escaped(link.words)}>") for link in message.links]
+        blocks += [_section(_with_code(excerpt)) for excerpt in message.excerpts]
         return {"text": escaped(cut(message.title, MOST_SECTION)), "blocks": blocks}
 
 
 def _section(text: str) -> dict[str, Any]:
     return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+
+
+def _with_code(excerpt: Excerpt) -> str:
+    """Returns an excerpt as a block of code: its newest lines, if there is not room for all."""
+    words = cut(escaped(excerpt.words), MOST_HEADER)
+    return f"{words}\n```{cut_before(escaped(excerpt.as_code()), MOST_SECTION - len(words) - len('```' * 2) - 1)}```"
 
 
 def escaped(text: str) -> str:

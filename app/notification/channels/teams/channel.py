@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from app.notification.channels.chat import Chat
-from app.notification.message import Message, Severity, cut
+from app.notification.message import Message, Severity, cut, cut_before
 from templates_lib.messages import say
 
-MOST_TITLE, MOST_TEXT, MOST_VALUE, MOST_FACTS = 250, 4_000, 200, 10  # characters: Teams refuses messages of more than 28 kB
+# Characters. Teams refuses messages of more than 28 kB.
+MOST_TITLE, MOST_TEXT, MOST_VALUE, MOST_FACTS, MOST_LOG = 250, 4_000, 200, 10, 2_000
 _COLOURS = {Severity.GOOD: "good", Severity.INFO: "default", Severity.BAD: "attention"}
 
 
@@ -29,6 +30,9 @@ class Teams(Chat):
         if message.facts:
             facts = [{"title": cut(fact.label, MOST_VALUE), "value": cut(fact.value, MOST_VALUE)} for fact in message.facts[:MOST_FACTS]]
             body.append({"type": "FactSet", "facts": facts})
+        for excerpt in message.excerpts:
+            body.append(_plain(cut(excerpt.words, MOST_VALUE), isSubtle=True))
+            body.append(_plain(cut_before("\n".join(excerpt.lines), MOST_LOG), fontType="monospace", size="small"))
         card = {
             "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
             "type": "AdaptiveCard",
@@ -39,5 +43,5 @@ class Teams(Chat):
         return {"type": "message", "attachments": [{"contentType": "application/vnd.microsoft.card.adaptive", "content": card}]}
 
 
-def _plain(text: str, **looks: str) -> dict[str, Any]:
+def _plain(text: str, **looks: Any) -> dict[str, Any]:
     return {"type": "RichTextBlock", "inlines": [{"type": "TextRun", "text": text, **looks}]}

@@ -48,6 +48,7 @@ def payload(message: Message) -> dict[str, Any]:
             "text": message.text,
             "facts": [{"label": fact.label, "value": fact.value} for fact in message.facts],
             "links": [{"words": link.words, "url": link.url} for link in message.links],
+            "excerpts": [{"words": excerpt.words, "lines": list(excerpt.lines)} for excerpt in message.excerpts],
             "thread": message.thread,
             **{name: value for name, value in message.event.items() if name != "type"},
         },

@@ -28,7 +28,7 @@ TIMED := tests/unit/webserver tests/integration/executors tests/integration/node
 REPEATS ?= 10
 COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --python-version 3.11
 
-.PHONY: help setup setup-tests setup-celery setup-otel run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages docs reference screenshots pictures clean
+.PHONY: help setup setup-tests setup-celery setup-otel setup-apprise run demo test test-processes check check-long lint types imports bench faults fuzz audit sbom lock messages docs reference screenshots pictures clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,7 +53,14 @@ setup-otel: .venv/.otel-done ## Install OpenTelemetry into .venv, for traces
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-otel.lock
 	@touch $@
 
-setup-tests: $(STAMP) setup-celery setup-otel
+setup-apprise: .venv/.apprise-done ## Install Apprise into .venv, for its type of channel
+
+.venv/.apprise-done: requirements-apprise.lock $(STAMP)
+	@echo "Installing Apprise" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-apprise.lock
+	@touch $@
+
+setup-tests: $(STAMP) setup-celery setup-otel setup-apprise
 	@scripts/system-packages.sh tests
 	@$(MAKE) --no-print-directory $(NODE_MODULES) $(DEPLOYMENT)/.done $(SITE)/.done
 
@@ -169,6 +176,7 @@ lock: ## Resolve the lock files again
 	@$(COMPILE) --group build --output-file requirements-runtime.lock
 	@$(COMPILE) --extra celery --group build --constraint requirements.lock --output-file requirements-celery.lock
 	@$(COMPILE) --extra otel --group build --constraint requirements.lock --output-file requirements-otel.lock
+	@$(COMPILE) --extra apprise --group build --constraint requirements.lock --output-file requirements-apprise.lock
 	@$(COMPILE:pyproject.toml=tests/deployment/tools.in) --output-file tests/deployment/tools.lock
 	@$(COMPILE:pyproject.toml=scripts/site/tools.in) --output-file scripts/site/tools.lock
 

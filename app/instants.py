@@ -115,6 +115,11 @@ def to_milliseconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
+def as_text(moment: datetime) -> str:
+    """Returns an instant by RFC 3339, in UTC with milliseconds: 2026-03-29T01:00:00.000Z. `parse` reads it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _read(text: str) -> datetime:
     unreadable = InstantRefused(say("must be a date and time with its zone, such as 2026-03-29T02:30:00Z"))
     if _SHAPE.fullmatch(text) is None:

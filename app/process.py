@@ -67,11 +67,7 @@ def _serve(settings: Settings, *, web: bool, engine: bool, routes: tuple[str, ..
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold keys, and passwords of connections
     role = "serve" if web and engine else "web" if web else "worker" if routes else "scheduler"
     signals = _Signals()
-    # Before anything is made or logged: an address that is wrong, or a port that is taken, ends the start here, with its error alone.
-    listener, probe_listener = _listeners(settings, web=web)
-    if settings.mongodb_uri:
-        connect(settings.mongodb_uri).close()
-    make_data_folder(settings.data_path)
+    listener, probe_listener = _try_machine(settings, web=web)
     log.info("service.starting", version=version("jobwright"), role=role)
     executor = launch_executor(settings) if engine and (routes or not settings.by_celery) else None
     store, services, traces = None, None, Traces()
@@ -113,6 +109,18 @@ def _serve(settings: Settings, *, web: bool, engine: bool, routes: tuple[str, ..
     log.info("service.stopped")
     if node is not None and node.failed:
         raise SystemExit(FAILED)  # whoever supervises this process starts it again
+
+
+def _try_machine(settings: Settings, *, web: bool) -> tuple[socket.socket | None, socket.socket | None]:
+    """Tries what needs nothing but the machine. Returns the sockets of the web server and of the port for health and metrics.
+
+    An address that is wrong, or a port that is taken, ends the start here with its error alone, before anything is made or logged.
+    """
+    listeners = _listeners(settings, web=web)
+    if settings.mongodb_uri:
+        connect(settings.mongodb_uri).close()
+    make_data_folder(settings.data_path)
+    return listeners
 
 
 def _drain(services: Services, signals: _Signals, *, server: WebServer | None, node: Node | None, probes: ProbeServer | None) -> None:

@@ -196,50 +196,56 @@ def _http_words(error: HTTPException) -> tuple[str, str]:
     return said(error.name), said(error.description or "")
 
 
+def _sign_in_again(error: NotSignedIn) -> Any:
+    """Leads to the page for signing in; a form that was sent, or that htmx asks for a part of, stays with what was typed."""
+    again = form_again(error, error.status, said(error.title), say("Your sign-in has ended."))
+    if again is not None:
+        return again
+    if is_part_of_form():
+        return _form_stays(said(error.title))
+    target = url_for("signin_pages.sign_in", next=request.full_path if request.method == "GET" else None)
+    if request.headers.get("HX-Request"):
+        return Response(status=401, headers={"HX-Redirect": target})
+    return redirect(target)
+
+
+def _words(error: Exception) -> tuple[int, str, str]:
+    """Returns the status, the title and the detail of an error in words for people. Logs one that nobody expects."""
+    if isinstance(error, CSRFError):
+        return 400, say("The form has expired"), say("You opened the page before your last sign-in. Send the form again.")
+    if isinstance(error, RequestEntityTooLarge):
+        return 413, say("The request is too large"), say("Go back, shorten the text or choose a smaller file, and send it again.")
+    if isinstance(error, JobwrightError):
+        return error.status, said(error.title), _detail(error)
+    if isinstance(error, HTTPException):
+        return error.code or 500, *_http_words(error)
+    if is_away(error):
+        return 503, said(StoreUnavailable.title), say("Nothing was lost. Reload the page in a moment.")
+    log.exception("request.failed", method=request.method, path=shown_path())
+    return (
+        500,
+        say("Something went wrong in Jobwright"),
+        say("The log has the details under this id. Check whether your change was made before you try again."),
+    )
+
+
+def _detail(error: JobwrightError) -> str:
+    if isinstance(error, RoleTooLow):
+        return role_words(error, opens=request.method == "GET")
+    if isinstance(error, ValidationFailed):
+        return joined((joined((field.pointer or say("The form"), ": ", field.message, "."), "") for field in error.errors), " ")
+    return error.detail
+
+
 def answer_error(error: Exception) -> Any:
     """Returns an error as a page, or as a message for htmx."""
     if isinstance(error, ApprovalNeeded):
         return approvals.answer_asked(error)
     if isinstance(error, NotSignedIn):
-        again = form_again(error, error.status, said(error.title), say("Your sign-in has ended."))
-        if again is not None:
-            return again
-        if is_part_of_form():
-            return _form_stays(said(error.title))
-        target = url_for("signin_pages.sign_in", next=request.full_path if request.method == "GET" else None)
-        if request.headers.get("HX-Request"):
-            return Response(status=401, headers={"HX-Redirect": target})
-        return redirect(target)
-    status: int
-    title: str
-    detail: str
-    if isinstance(error, CSRFError):
-        status, title, detail = 400, say("The form has expired"), say("You opened the page before your last sign-in. Send the form again.")
-    elif isinstance(error, RequestEntityTooLarge):
-        status, title, detail = (
-            413,
-            say("The request is too large"),
-            say("Go back, shorten the text or choose a smaller file, and send it again."),
-        )
-    elif isinstance(error, JobwrightError):
-        status, title, detail = error.status, said(error.title), error.detail
-        if isinstance(error, RoleTooLow):
-            detail = role_words(error, opens=request.method == "GET")
-        if isinstance(error, ValidationFailed):
-            detail = joined((joined((field.pointer or say("The form"), ": ", field.message, "."), "") for field in error.errors), " ")
-    elif isinstance(error, HTTPException):
-        if error.code is not None and error.code < 400:
-            return error.get_response()
-        status, title, detail = error.code or 500, *_http_words(error)
-    elif is_away(error):
-        status, title, detail = 503, said(StoreUnavailable.title), say("Nothing was lost. Reload the page in a moment.")
-    else:
-        log.exception("request.failed", method=request.method, path=shown_path())
-        status, title, detail = (
-            500,
-            say("Something went wrong in Jobwright"),
-            say("The log has the details under this id. Check whether your change was made before you try again."),
-        )
+        return _sign_in_again(error)
+    if isinstance(error, HTTPException) and error.code is not None and error.code < 400:
+        return error.get_response()
+    status, title, detail = _words(error)
     if status != 500 and (again := form_again(error, status, title, detail)) is not None:
         return again
     if optional_actor() is None:  # nobody has looked who asks for an address without a page

@@ -7,12 +7,13 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from app.accounts.permissions import May, require
 from app.audit.model import Actor, AuditFilter
 from app.audit.service import AuditTrail
+from app.instants import as_text
 from app.mongo import Document, read_first
 from templates_lib.cells import formula_safe
 
@@ -81,7 +82,7 @@ def event_json(event: Document) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
+    return as_text(value) if isinstance(value, datetime) else str(value)
 
 
 def _lines(events: Iterator[Document]) -> Iterator[str]:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from app.errors import FieldError
+from app.instants import as_text
 from app.jobs.model import to_plain
 from app.queue.execution import AttemptRecord, Execution
-
-
-def instant(value: datetime) -> str:
-    """Returns an instant by RFC 3339, in UTC with milliseconds: 2026-03-29T01:00:00.000Z."""
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def jsonable(value: Any) -> Any:
     """Returns a value with every datetime in it, at any depth, as text."""
     if isinstance(value, datetime):
-        return instant(value)
+        return as_text(value)
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

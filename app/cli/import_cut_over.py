@@ -13,7 +13,7 @@ from app.cli.client import Client, Waits, segment
 from app.cli.connect import with_client
 from app.cli.failures import ExitCode, Failed
 from app.cli.groups import examples
-from app.cli.import_source import ADDRESS, read_plan_file, read_source
+from app.cli.import_source import ADDRESS, ONLY, PLAN, read_plan_file, read_source
 from app.cli.options import JSON
 from app.cli.output import echo, note, print_json
 
@@ -25,9 +25,9 @@ CHANGED = "Its original is gone, and the source has new entries: perhaps it was 
 @click.command(
     "cut-over", epilog=examples("jobwright import cut-over plan.json --count 5", "jobwright import cut-over plan.json --only ENTRY")
 )
-@click.argument("plan_file", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@PLAN
 @click.option("--count", type=click.IntRange(1, 10_000), default=BATCH, show_default=True, help="How many jobs at once.")
-@click.option("--only", multiple=True, metavar="ENTRY", help="Only these entries.")
+@ONLY
 @click.option("--disabled", is_flag=True, help="The originals are disabled, although the source still shows them, as a copy does.")
 @ADDRESS
 @JSON

@@ -1,4 +1,4 @@
-"""The options of `jobwright import` that say which source is read, and the address of a store."""
+"""Arguments and options that several commands of `jobwright import` have: plans, sources, and the address of a store."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from app.imports.sources import Source, SourceOptions
 
 LARGEST_ADDRESS = 10_000
+PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+ONLY = click.option("--only", multiple=True, metavar="ENTRY", help="Only these entries.")
 ADDRESS = click.option(
     "--address-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli.client import Client, Waits, segment
+from app.cli.client import Client, Waits
 from app.cli.connect import Server, open_client, with_client, with_server
 from app.cli.exchange import import_file
 from app.cli.failures import ExitCode, Failed
 from app.cli.groups import OrderedGroup, examples
-from app.cli.import_cut_over import active_entries, cut_over, perhaps_changed, to_enable
-from app.cli.import_source import ADDRESS, of_source, read_plan_file, read_source, source_of
+from app.cli.import_cut_over import IMPORTS, active_entries, cut_over, perhaps_changed
+from app.cli.import_roll_back import roll_back
+from app.cli.import_source import ADDRESS, ONLY, PLAN, of_source, read_plan_file, read_source, source_of
 from app.cli.options import JSON
 from app.cli.output import echo, note, print_json
 
 if TYPE_CHECKING:
     from app.imports.plan import Plan, PlanEntry
 
-IMPORTS = "/imports"
 FILE_COMMAND = "file"
 
 
@@ -57,7 +57,6 @@ def import_jobs() -> None:
 
 import_jobs.add_command(import_file, FILE_COMMAND)
 
-PLAN = click.argument("plan_file", metavar="PLAN", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 DECIDE = click.option(
     "--decide",
     "decisions",
@@ -134,7 +133,7 @@ def plan(
     in the file, as the value of "chosen".
     """
     from app.imports.plan import decide, make_plan  # noqa: PLC0415 - `--help` does without it
-    from app.imports.views import as_html, as_text, summary  # noqa: PLC0415 - the same
+    from app.imports.views import as_html, as_text, connections_of, summary  # noqa: PLC0415 - the same
 
     kind, place, options = source_of(source, values, calls=calls)
     templates = None if offline else _templates(server)
@@ -145,6 +144,8 @@ def plan(
         if view == "text":
             for remark in made["remarks"]:
                 note(remark)
+            for need in connections_of(made):
+                note(f"needs the connection {need}")
             note(f"{summary(made)} The plan is in {output}.")
             return
     if view == "json":
@@ -156,7 +157,7 @@ def plan(
 @import_jobs.command("apply", epilog=examples("jobwright import apply plan.json", "jobwright import apply plan.json --decide all=approve"))
 @PLAN
 @DECIDE
-@click.option("--only", multiple=True, metavar="ENTRY", help="Only these entries.")
+@ONLY
 @click.option("--shadow", is_flag=True, help="Create the jobs in shadow mode, not paused: what they would run is recorded.")
 @ADDRESS
 @JSON
@@ -230,39 +231,7 @@ def verify(client: Client, plan_file: Path, address_file: Path | None, as_json: 
 
 
 import_jobs.add_command(cut_over)
-
-
-@import_jobs.command("roll-back", epilog=examples("jobwright import roll-back plan.json"))
-@PLAN
-@JSON
-@with_client
-def roll_back(client: Client, plan_file: Path, as_json: bool) -> None:
-    """Delete the jobs that apply has created, and print the commands that enable the originals.
-
-    Jobs that somebody has changed since are kept and named. The exit code is 1 if a job was kept.
-    """
-    planned, _ = read_plan_file(plan_file)
-    enable = to_enable(planned["entries"])
-    rows = []
-    for imported in client.get(IMPORTS, "imports", source=planned["source"]["name"])["imports"]:
-        try:
-            client.delete(f"{IMPORTS}/{segment(imported['id'])}", "import")
-            result, detail = "deleted", ""
-        except Waits as waits:
-            result, detail = "approval", waits.message
-        except Failed as failed:
-            result, detail = "kept", failed.message
-        rows.append({"entry": imported["entry"], "name": imported["name"], "result": result, "detail": detail})
-    if as_json:
-        print_json({"entries": rows})
-    for row in rows if not as_json else ():
-        echo(_result_line(row["result"], row["name"], row["detail"]))
-        if row["result"] == "deleted" and enable.get(row["entry"]):
-            echo(f"  to enable the original again: {enable[row['entry']]}")
-    if not rows:
-        note("Nothing of this plan was applied.")
-    if any(row["result"] != "deleted" for row in rows):
-        sys.exit(ExitCode.FAILED)
+import_jobs.add_command(roll_back)
 
 
 # -- steps -------------------------------------------------------------------------------------------------------------
@@ -293,8 +262,15 @@ def _create(client: Client, planned: Plan, entry: PlanEntry, *, shadow: bool) ->
     except Failed as failed:
         if failed.exit_code == ExitCode.UNREACHABLE:
             raise
-        return "failed", failed.message
+        return "failed", f"{failed.message}{_missing(entry, failed.message)}"
     return ("created" if imported.get("created") else "exists"), imported["name"]
+
+
+def _missing(entry: PlanEntry, message: str) -> str:
+    """Returns what to create first, of the connections that an error names; empty if it names none."""
+    from app.imports.views import need_in_words  # noqa: PLC0415 - a plan in words is not needed to complete a command line
+
+    return "".join(f"\n  Create the connection {need_in_words(need)} first." for need in entry["needs"] if repr(need["name"]) in message)
 
 
 def _why_not(planned: Plan, entry: PlanEntry, state: str) -> str:

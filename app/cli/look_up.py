@@ -1,9 +1,9 @@
-"""How arguments name jobs, executions and accounts, and the columns and words for them."""
+"""How arguments name jobs, channels, executions and accounts, and the columns and words for them."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,7 +11,7 @@ from app.cli.client import Client, segment
 from app.cli.failures import ExitCode, Failed
 from app.cli.output import moment
 
-JOBS, EXECUTIONS = "/scheduler-jobs", "/job-executions"
+JOBS, EXECUTIONS, CHANNELS = "/scheduler-jobs", "/job-executions", "/channels"
 MOST_ACCOUNTS = 10  # whose addresses an error message lists
 MOST_NAMED = 200  # jobs whose names are compared with an unknown one
 
@@ -30,10 +30,23 @@ def find_job(client: Client, name_or_id: str) -> dict[str, Any]:
             return dict(found[0])
     if _is_id(text):
         return dict(client.get(f"{JOBS}/{segment(text)}", "job")["job"])
-    names = [str(job.get("name")) for job in client.get(JOBS, "jobs", limit=MOST_NAMED)["jobs"]]
-    alike = get_close_matches(text, names, n=3)
-    advice = f" Did you mean {' or '.join(repr(name) for name in alike)}?" if alike else " `jobwright job list` shows the jobs."
-    raise Failed(f"There is no job {name_or_id!r}.{advice}", ExitCode.NOT_FOUND)
+    raise _unknown("job", name_or_id, client.get(JOBS, "jobs", limit=MOST_NAMED)["jobs"])
+
+
+def find_channel(client: Client, name_or_id: str) -> dict[str, Any]:
+    """Returns the channel with this name or id. Raises Failed, which names channels that are spelled alike."""
+    rows = client.get(CHANNELS, "channels")["channels"]
+    row = next((row for row in rows if name_or_id.strip() in (row.get("name"), id_of(row))), None)
+    if row is None:
+        raise _unknown("channel", name_or_id, rows)
+    return dict(row)
+
+
+def _unknown(what: str, given: str, rows: Iterable[Mapping[str, Any]]) -> Failed:
+    """Returns the error for a job or a channel that does not exist, with the names of those that are spelled alike."""
+    alike = get_close_matches(given.strip(), [str(row.get("name")) for row in rows], n=3)
+    advice = f" Did you mean {' or '.join(repr(name) for name in alike)}?" if alike else f" `jobwright {what} list` shows the {what}s."
+    return Failed(f"There is no {what} {given!r}.{advice}", ExitCode.NOT_FOUND)
 
 
 def find_account(client: Client, email: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ COLOURS = {
     "failed": "red",
     "timeout": "red",
     "broken": "red",
+    "unreachable": "red",
     "missed": "red",
     "running": "cyan",
     "queued": "cyan",

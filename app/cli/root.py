@@ -30,6 +30,9 @@ SECTIONS = {
         "user": "app.cli.user:user",
         "token": "app.cli.token:token",
     },
+    "Notifications": {
+        "channel": "app.cli.channel:channel",
+    },
     "Nodes": {
         "node": "app.cli.node:node",
     },

@@ -14,6 +14,13 @@ class OutsideSettings:
     """What jobs and events reach: mail, services and the bus."""
 
     notify_connection: str = setting("JOBWRIGHT_NOTIFY_CONNECTION", "str", "", "Name of the SMTP connection for notifications to addresses")
+    notify_log_lines: int = setting(
+        "JOBWRIGHT_NOTIFY_LOG_LINES",
+        "int",
+        50,
+        "Number of last lines of the log in notifications of failures; 0 leaves out the log",
+        **at_least(0, 50),
+    )
     monitor_url: str = setting(
         "JOBWRIGHT_MONITOR_URL",
         "web_address",
@@ -55,6 +62,12 @@ class OutsideSettings:
         "hosts",
         (),
         "Private hosts that jobs may call, as `host` or `host:port`, separated by commas",
+    )
+    apprise_schemes: tuple[str, ...] = setting(
+        "JOBWRIGHT_APPRISE_SCHEMES",
+        "schemes",
+        ("gotifys", "join", "matrixs", "mmosts", "ntfys", "opsgenie", "pagerduty", "pbul", "pover", "prowl", "rockets", "tgram", "zulip"),
+        "Schemes of Apprise that channels may use, separated by commas. Those that act on the machine itself are never allowed.",
     )
     service_addresses: tuple[tuple[str, str], ...] = setting(
         f"<NAME>{SERVICE_URL}",

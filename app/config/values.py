@@ -30,6 +30,17 @@ def setting(name: str, kind: str, default: Any, text: str, *, secret: bool = Fal
     )
 
 
+def _parts(value: str) -> list[str]:
+    """Returns the parts of a text with commas between them."""
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _named(part: str) -> tuple[str, str]:
+    """Returns the name and the value of `name=value`; two empty texts for a part that is none."""
+    name, _, value = (piece.strip() for piece in part.rpartition("="))
+    return (name, value) if name and value else ("", "")
+
+
 class _Upper(ma.String):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
         return super()._deserialize(value, *args, **kwargs).upper()
@@ -44,7 +55,7 @@ class _Zone(ma.String):
 
 class _Hosts(ma.String):
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
-        return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return tuple(part.lower() for part in _parts(value))
 
 
 class _WebAddress(ma.String):
@@ -71,7 +82,7 @@ class _Networks(ma.String):
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         networks = []
-        for part in filter(None, (part.strip() for part in value.split(","))):
+        for part in _parts(value):
             try:
                 networks.append(str(ip_network(part)))
             except ValueError:
@@ -96,7 +107,7 @@ class _Subjects(ma.String):
     """Patterns of NATS subjects, comma-separated."""
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
-        patterns = tuple(part.strip() for part in value.split(",") if part.strip())
+        patterns = tuple(_parts(value))
         for pattern in patterns:
             if not re.fullmatch(PATTERN, pattern):
                 raise ValidationError(f"{pattern!r} is not a pattern of subjects, such as orders.*.cancel or reports.>")
@@ -115,6 +126,19 @@ class _Words(ma.String):
         return tuple(value.split())
 
 
+class _Schemes(ma.String):
+    """Schemes of Apprise, comma-separated. Those that act on this machine are refused."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        schemes = tuple(dict.fromkeys(part.lower() for part in _parts(value)))
+        for scheme in schemes:
+            if not re.fullmatch("[a-z0-9]{1,32}", scheme):
+                raise ValidationError(f"{scheme!r} is not a scheme, such as ntfys")
+            if scheme in SCHEMES_OF_THE_MACHINE:
+                raise ValidationError(f"{scheme!r} acts on this machine, which is never allowed")
+        return schemes
+
+
 class _Paths(ma.String):
     """Absolute paths, separated by spaces."""
 
@@ -131,9 +155,9 @@ class _Counts(ma.String):
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         counts: dict[str, int] = {}
-        for part in filter(None, (part.strip() for part in value.split(","))):
-            name, equals, number = (piece.strip() for piece in part.rpartition("="))
-            if not (name and equals and number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0):
+        for part in _parts(value):
+            name, number = _named(part)
+            if not (name and number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0):
                 raise ValidationError(f"{part!r} is not name=number, with a number from 1")
             counts[name] = int(number)
         return tuple(counts.items())
@@ -143,7 +167,7 @@ class _Labels(ma.String):
     """Labels of a node, comma-separated, sorted and each once."""
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
-        labels = {part.strip() for part in value.split(",") if part.strip()}
+        labels = set(_parts(value))
         for label in sorted(labels):
             if not is_label(label):
                 raise ValidationError(
@@ -160,9 +184,9 @@ class _Roles(ma.String):
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         pairs = []
-        for part in filter(None, (part.strip() for part in value.split(","))):
-            name, equals, role = (piece.strip() for piece in part.rpartition("="))
-            if not (name and equals and role in ROLES):
+        for part in _parts(value):
+            name, role = _named(part)
+            if not (name and role in ROLES):
                 raise ValidationError(f"{part!r} is not value=role, with a role of {', '.join(ROLES)}")
             pairs.append((name, role))
         return tuple(pairs)
@@ -173,9 +197,9 @@ class _Routes(ma.String):
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
         pairs = []
-        for part in filter(None, (part.strip() for part in value.split(","))):
-            template, equals, route = (piece.strip() for piece in part.rpartition("="))
-            if not (template and equals and re.fullmatch(ROUTE, route)):
+        for part in _parts(value):
+            template, route = _named(part)
+            if not (template and re.fullmatch(ROUTE, route)):
                 raise ValidationError(f"{part!r} is not template=route, with a route of small letters, digits, '_' and '-'")
             pairs.append((template, route))
         return tuple(pairs)
@@ -213,6 +237,7 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "subject": _Subject,
     "subjects": _Subjects,
     "roles": _Roles,
+    "schemes": _Schemes,
     "routes": _Routes,
     "service_addresses": _ServiceAddresses,
 }
@@ -221,6 +246,10 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
 CENTURY_DAYS = 36_500
 CENTURY_SECONDS = CENTURY_DAYS * 86_400  # the longest span; a date so far from today's is one still. Counts are held to it as well
 
+# Schemes of Apprise that show messages on the screen of this machine, write to its log, or drive its devices.
+SCHEMES_OF_THE_MACHINE = frozenset(
+    {"blink1", "dbus", "file", "gio", "glib", "gnome", "kde", "macosx", "qt", "rsyslog", "syslog", "windows"}
+)
 MOST_MEASURED_JOBS = 200  # jobs with metrics of their own
 MOST_COUNTED_AN_HOUR = 100_000  # runs of one person: the record that counts them holds the time of each
 

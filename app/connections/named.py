@@ -15,7 +15,7 @@ from app.validation import SchemaValidator
 from app.validation.secret import secret_name
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections import KINDS
-from templates_lib.messages import said, say
+from templates_lib.messages import Said, said, say
 from templates_lib.subjects import allows
 
 MESSAGE_KIND = "nats"  # the kind that ALLOWED_COMMANDS limits
@@ -26,6 +26,11 @@ def references_of(inventory: Inventory) -> list[tuple[str, str, str]]:
     """Returns (JSON Pointer, name, kind) of each connection, and then of each secret, that a value names."""
     secrets = ((pointer, name, NAMED_KIND) for pointer, name in inventory.named_secrets())
     return [*inventory.connections(), *secrets]
+
+
+def no_connection(kind: str, name: str) -> Said:
+    """Returns what is wrong with a name that no connection of a kind has."""
+    return say("is not the name of a connection of the kind {kind}: {name!r}", kind=said(KINDS[kind].name), name=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class NamedConnections:
         if row is not None and DAMAGED in row:
             words = say("the record of the connection {name!r} is damaged: {reason}", name=name, reason=row[DAMAGED])
         elif row is None or row["kind"] != kind:
-            words = say("is not the name of a {kind} connection: {name!r}", kind=said(KINDS[kind].name), name=name)
+            words = no_connection(kind, name)
         elif row["settings"].get("templates") and not set(templates) & set(row["settings"]["templates"]):
             words = say(
                 "the connection {name!r} does not allow jobs of {templates}; a super-admin can change that",

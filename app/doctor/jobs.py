@@ -78,8 +78,11 @@ def check_mail(services: Services, store: Store) -> Iterator[Finding]:
         yield Finding("Mail", Level.OK, "no job sends notifications")
 
 
-def check_notifications(services: Services, store: Store) -> Iterator[Finding]:  # noqa: ARG001 - the signature of a check
-    """Yields how many notifications did not arrive."""
+def check_notifications(services: Services, _store: Store) -> Iterator[Finding]:
+    """Yields how many notifications did not arrive, and the channels that refuse them."""
+    for name, broken in services.channels.broken():
+        text = f"the channel {name!r} has refused messages since {broken.since:%Y-%m-%d %H:%M} UTC: {broken.reason}"
+        yield Finding("Notifications", Level.WARNING, text, "Change the channel or the receiver, and send a test message on its page.")
     undelivered = services.deliveries.undelivered_lately()
     if undelivered:
         text = f"notifications of the last 24 hours that did not arrive: {undelivered}"

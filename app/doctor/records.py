@@ -7,17 +7,29 @@ from collections.abc import Iterator
 from app.accounts import shape as accounts
 from app.approvals.store import APPROVAL
 from app.audit.store import EVENT
+from app.audit.store import SEEN as SETTINGS_SEEN
 from app.connections.health_store import HEALTH
 from app.connections.store import CONNECTION
 from app.factory import Store
 from app.findings import Finding, Level
 from app.handover.store import HAND_OVER
+from app.imports.store import IMPORT
+from app.integrations.callbacks.endpoint_store import ENDPOINT
+from app.integrations.inbound.address_store import ADDRESS
+from app.integrations.inbound.delivery_store import DELIVERY as INBOUND_DELIVERY
+from app.integrations.inbound.seen_store import SEEN as INBOUND_SEEN
+from app.integrations.services.store import SERVICE
 from app.jobs import shape as jobs
 from app.jobtemplates.preset_store import PRESET
 from app.jobtemplates.store import TEMPLATE
+from app.metrics.totals_store import TOTALS
 from app.mongo import Records
+from app.notification.channel_store import CHANNEL, STATE
+from app.notification.delivery_store import DELIVERY
 from app.notification.monitor.store import MONITOR
+from app.outbox.events import EVENT as DOMAIN_EVENT
 from app.queue import shape as executions
+from app.samples.store import SAMPLE
 from app.scheduling.calendar_store import CALENDAR
 from app.scheduling.gathering_store import GATHERING
 from app.scheduling.maintenance_store import SWITCH
@@ -54,6 +66,21 @@ SHAPES = {
     "switches": SWITCH,
     "monitor": MONITOR,
     "gatherings": GATHERING,
+    "services": SERVICE,
+    "inbound_addresses": ADDRESS,
+    "inbound_deliveries": INBOUND_DELIVERY,
+    "channels": CHANNEL,
+    "deliveries": DELIVERY,
+    "imports": IMPORT,
+    "job_starts": executions.STARTS,
+    "run_limits": executions.LIMIT,
+    "endpoints": ENDPOINT,
+    "inbound_seen": INBOUND_SEEN,
+    "channel_states": STATE,
+    "samples": SAMPLE,
+    "metric_totals": TOTALS,
+    "settings_seen": SETTINGS_SEEN,
+    "domain_events": DOMAIN_EVENT,
 }
 
 
@@ -84,7 +111,7 @@ def check_templates(services: Services, _store: Store) -> Iterator[Finding]:
 
 
 def check_records(_services: Services, store: Store) -> Iterator[Finding]:
-    """Compares the newest documents of each collection with its shape."""
+    """Yields the documents that do not have the shape of their collection, of the newest of each collection."""
     damaged = 0
     for name, shape in SHAPES.items():
         for row in Records(store.database, name, shape).find().sort("$natural", -1).limit(MOST_RECORDS):

@@ -111,7 +111,7 @@ def migrate(
                 f"Nodes of another version than {here} are online: {', '.join(others)}. "
                 "Replace or stop them, and web servers of that version, too. Then run `jobwright migrate --post` again."
             )
-        if connected := [str(one) for one in connected_processes(store.client, store.database.name) if one.version != here]:
+        if connected := [str(process) for process in connected_processes(store.client, store.database.name) if process.version != here]:
             raise StartError(
                 f"Processes of another version than {here} are connected to the database: {', '.join(connected)}. "
                 "Replace or stop them. Then run `jobwright migrate --post` again."

@@ -137,16 +137,7 @@ def _services(
         approvals=approvals,
         inbound=inbound.addresses,
         reception=inbound.reception,
-        exchange=Exchange(
-            registry=registered.registry,
-            directory=registered.directory,
-            parameters=registered.parameters,
-            dependencies=jobs.dependencies,
-            runs=by_hand.runs,
-            approvals=approvals,
-            outlook=jobs.outlook,
-            settings=ground.settings,
-        ),
+        exchange=_exchange(ground, jobs, executions, approvals),
         job_types=integrations.job_types,
         command_connection=integrations.command_connection,
         registered=integrations.registered,
@@ -154,33 +145,9 @@ def _services(
         registrations=integrations.registrations,
         metrics=build_metrics(ground, executions.unplaced, materials.node_control),
         samples=_samples(ground, materials, jobs, executions),
-        imports=Imports(
-            store=ground.stores.imports,
-            registry=registered.registry,
-            runs=by_hand.runs,
-            audit=ground.audit,
-            clock=ground.clock,
-        ),
-        hand_overs=HandOvers(
-            store=ground.stores.hand_overs,
-            old=OldWorld(materials.connections, Own(ground.store.database.name, str(ground.settings.data_path))),
-            registry=registered.registry,
-            shadowing=jobs.shadowing,
-            runs=by_hand.runs,
-            history=executions.history,
-            audit=ground.audit,
-            clock=ground.clock,
-            timezone=ground.settings.timezone,
-        ),
-        bulk=Bulk(
-            registry=registered.registry,
-            directory=registered.directory,
-            pausing=jobs.pausing,
-            gate=registered.gate,
-            runs=by_hand.runs,
-            history=executions.history,
-            approvals=approvals,
-        ),
+        imports=_imports(ground, jobs, executions),
+        hand_overs=_hand_overs(ground, materials, jobs, executions),
+        bulk=_bulk(jobs, executions, approvals),
     )
 
 
@@ -214,6 +181,57 @@ def _samples(ground: Ground, materials: Materials, jobs: Jobs, executions: Execu
         audit=ground.audit,
         clock=ground.clock,
         settings=ground.settings,
+    )
+
+
+def _exchange(ground: Ground, jobs: Jobs, executions: Executions, approvals: Approvals) -> Exchange:
+    registered = jobs.services
+    return Exchange(
+        registry=registered.registry,
+        directory=registered.directory,
+        parameters=registered.parameters,
+        dependencies=jobs.dependencies,
+        runs=executions.services.runs,
+        approvals=approvals,
+        outlook=jobs.outlook,
+        settings=ground.settings,
+    )
+
+
+def _imports(ground: Ground, jobs: Jobs, executions: Executions) -> Imports:
+    return Imports(
+        store=ground.stores.imports,
+        registry=jobs.services.registry,
+        runs=executions.services.runs,
+        audit=ground.audit,
+        clock=ground.clock,
+    )
+
+
+def _hand_overs(ground: Ground, materials: Materials, jobs: Jobs, executions: Executions) -> HandOvers:
+    return HandOvers(
+        store=ground.stores.hand_overs,
+        old=OldWorld(materials.connections, Own(ground.store.database.name, str(ground.settings.data_path))),
+        registry=jobs.services.registry,
+        shadowing=jobs.shadowing,
+        runs=executions.services.runs,
+        history=executions.history,
+        audit=ground.audit,
+        clock=ground.clock,
+        timezone=ground.settings.timezone,
+    )
+
+
+def _bulk(jobs: Jobs, executions: Executions, approvals: Approvals) -> Bulk:
+    registered = jobs.services
+    return Bulk(
+        registry=registered.registry,
+        directory=registered.directory,
+        pausing=jobs.pausing,
+        gate=registered.gate,
+        runs=executions.services.runs,
+        history=executions.history,
+        approvals=approvals,
     )
 
 

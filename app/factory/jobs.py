@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from app.execution.runs import JobServices
 from app.factory.ground import Ground
 from app.factory.templates import Materials
+from app.jobs.changes import JobChanges
 from app.jobs.definitions import Definitions
 from app.jobs.deleted import DeletedJobs
 from app.jobs.dependencies import Dependencies
@@ -63,9 +64,16 @@ def build_jobs(ground: Ground, materials: Materials) -> Jobs:
         parameters=parameters,
         dependencies=dependencies,
         gate=gate,
-        schedules=schedules,
-        audit=audit,
-        events=ground.events,
+        rules=materials.triggers,
+        changes=JobChanges(
+            store=stores.jobs,
+            dependencies=dependencies,
+            schedules=schedules,
+            audit=audit,
+            events=ground.events,
+            clock=clock,
+            settings=ground.settings,
+        ),
         clock=clock,
         settings=ground.settings,
     )

@@ -24,6 +24,7 @@ from app.metrics.state import (
     queue_values,
     unplaced_values,
 )
+from app.notification.channel_store import broken_channels
 from app.notification.deliveries import LATELY
 from app.notification.delivery import UNDELIVERED
 
@@ -54,8 +55,11 @@ def build_metrics(ground: Ground, unplaced: Unplaced, node_control: NodeControl)
         now, log = clock.now(), stores.notification_deliveries
         waiting, oldest = log.waiting()
         undelivered = log.count_since(now - LATELY, UNDELIVERED)
-        unreachable = len(stores.channel_states.unreachable())
-        return notification_values(waiting, oldest, undelivered=undelivered, unreachable=unreachable, now=now)
+        troubled = {
+            "unreachable": len(stores.channel_states.unreachable()),
+            "broken": len(broken_channels(stores.channels, stores.channel_states)),
+        }
+        return notification_values(waiting, oldest, undelivered=undelivered, channels=troubled, now=now)
 
     return Metrics(
         access=MetricsAccess(token=settings.metrics_token, networks=settings.metrics_networks),

@@ -13,6 +13,7 @@ from app.factory.words import in_words
 from app.jobs.recipients import as_recipient
 from app.notification.channels.catalogue import ChannelTypes
 from app.notification.deliveries import Deliveries
+from app.notification.fallback import Fallbacks
 from app.notification.incidents.links import AcknowledgeLinks
 from app.notification.incidents.service import Incidents
 from app.notification.posting import OpenDoor, Posting
@@ -44,10 +45,17 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
         channels=stores.channels,
         types=types,
         vault=vault,
-        door=OpenDoor(materials.connections, clock, allowed_hosts=settings.allowed_hosts),
+        door=OpenDoor(materials.connections, clock, allowed_hosts=settings.allowed_hosts, apprise_schemes=settings.apprise_schemes),
         clock=clock,
         mail_connection=settings.notify_connection,
+        in_words=in_words,
     )
+
+    def users(name: str) -> list[str]:
+        falling_back = stores.channels.names_falling_back(name)
+        jobs, rules = stores.usage.names_notifying(as_recipient(name)), stores.alert_rules.names_telling(as_recipient(name))
+        return [*jobs, *rules, *(as_recipient(other) for other in falling_back)]
+
     channels = Channels(
         stores=ChannelStores(channels=stores.channels, states=stores.channel_states, deliveries=stores.notification_deliveries),
         types=types,
@@ -57,7 +65,7 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
         posting=posting,
         in_words=in_words,
         connection_names=materials.connections.options,
-        used_by=lambda name: [*stores.usage.names_notifying(as_recipient(name)), *stores.alert_rules.names_telling(as_recipient(name))],
+        used_by=users,
     )
     deliveries = Deliveries(store=stores.notification_deliveries, directory=directory, audit=ground.audit, clock=clock, written=ground.told)
     rules = AlertRules(
@@ -79,6 +87,7 @@ def build_sender(stores: Stores, services: Services) -> Sender:
         deliveries=stores.notification_deliveries,
         states=stores.channel_states,
         posting=services.posting,
+        fallbacks=Fallbacks(channels=stores.channels, clock=services.clock, in_words=in_words),
         clock=services.clock,
         note=lambda channel, result: measures.count("jobwright_notifications_total", channel or "none", result),
     )

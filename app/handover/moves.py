@@ -31,8 +31,8 @@ from app.jobs.service import JobRegistry
 from app.jobs.shadowing import Shadowing
 from migrations_scripts.unified_scheduler.ledger import JOBWRIGHT, Ledger, is_busy
 
-REASON = "beside the old scheduler"
-TRIES = 10
+REASON = "beside the old scheduler"  # of the shadow mode of a job
+TRIES = 10  # of a step that another process takes at the same time
 
 
 class Moves:

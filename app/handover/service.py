@@ -17,10 +17,11 @@ from app.execution.history import History
 from app.execution.runs import Runs
 from app.handover.comparison import Ours, Row, compare, tolerance_of
 from app.handover.model import HandOver, Stage
-from app.handover.moves import Moves
+from app.handover.moves import REASON, Moves
 from app.handover.old_jobs import OLD_JOBS, Options, body_of, differences
 from app.handover.old_world import OldWorld
 from app.handover.store import HandOverStore
+from app.instants import to_milliseconds
 from app.jobs.model import Shadow
 from app.jobs.records import WOULD_RUN
 from app.jobs.service import JobRegistry
@@ -28,7 +29,6 @@ from app.jobs.shadowing import MOST_LISTED, Shadowing
 from templates_lib.messages import say
 
 ORIGIN = "migration"
-REASON = "beside the old scheduler"
 MOST_RUNS = 500  # executions that a comparison looks at
 
 log = get_logger(__name__)
@@ -184,7 +184,7 @@ class HandOvers:
             raise NotFound("job of the old scheduler", name)
         tolerance = tolerance_of(row["interval_seconds"])
         until = now - min(tolerance, timedelta(seconds=5))
-        ours = [one for one in self._ours(hand_over.job_id) if begin <= one.due_at <= until]
+        ours = [run for run in self._ours(hand_over.job_id) if begin <= run.due_at <= until]
         old = [run["due_at"] for run in runs if run["due_at"] <= until]
         return Comparison(name=name, since=begin, until=until, rows=compare(old, ours, tolerance))
 
@@ -211,11 +211,10 @@ class HandOvers:
         shadows = self._shadowing.runs(SYSTEM, job_id, limit=MOST_LISTED).runs
         rows = self._history.page(SYSTEM, ExecutionFilter(job_id=job_id), limit=MOST_RUNS).items
         ran = [Ours(due_at=row.scheduled_for, ran=True) for row in rows if row.scheduled_for is not None and row.due_times is None]
-        real = {one.due_at for one in ran}
+        real = {run.due_at for run in ran}
         would = [Ours(due_at=run.due_at, ran=False) for run in shadows if run.outcome == WOULD_RUN and run.due_at not in real]
-        return sorted([*would, *ran], key=lambda one: one.due_at)
+        return sorted([*would, *ran], key=lambda run: run.due_at)
 
     def _now(self) -> datetime:
-        """Returns the time in milliseconds, as the database keeps it."""
-        now = self._clock.now()
-        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+        """Returns the time, in whole milliseconds as the database keeps it."""
+        return to_milliseconds(self._clock.now())

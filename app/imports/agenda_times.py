@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.imports.node_times import NodeCron, Refused, node_cron_times
+from app.triggers.interval import LONGEST_SECONDS
 from app.zones import zone as zone_of
 
-LONGEST_SECONDS = 31_536_000  # of an interval of Jobwright
 _DAY = 86_400
 _BACK = timedelta(days=9)  # a week of days that are skipped, and more
 _FAR = timedelta(days=400)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
+
+from app.imports.names import unique
 
 
 class Fate(StrEnum):
@@ -94,12 +96,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a source has at the moment. `name` identifies the source, `digest` changes with its content; `remarks` are for people."""
+    """What a source has at the moment. `name` identifies the source, `digest` changes with its content; `remarks` are for people.
+
+    No two entries have the same id: the second of two that a source cannot tell from each other gets a number.
+    """
 
     name: str
     digest: str
     entries: tuple[Entry, ...]
     remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        taken: set[str] = set()
+        object.__setattr__(self, "entries", tuple(replace(entry, id=unique(entry.id, taken, "-")) for entry in self.entries))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,5 +159,7 @@ class Draft:
         self.fields.append(SourceField(name=name, value=value, fate=Fate.WAITS, reason=reason))
 
 
+APPROVE = "approve"
+ACCEPT = "accept"
 LEAVE_OUT = "leave-out"
 LEAVE_OUT_WORDS = "The entry is not imported."

@@ -1,7 +1,8 @@
-"""Names of imported jobs."""
+"""Names of imported jobs, and ids of entries."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -123,11 +124,28 @@ def short(text: str) -> str:
     return " ".join(visible.split())[:LONGEST] or "command"
 
 
-def unique(name: str, taken: set[str]) -> str:
-    """Returns the name, with a number if another job of the plan has it, and adds it to those that are taken."""
+def unique(name: str, taken: set[str], between: str = " ") -> str:
+    """Returns the name, with a number if it is taken, and adds it to those that are taken. `between` stands in front of the number."""
     number, chosen = 1, name
     while chosen.lower() in taken:
         number += 1
-        chosen = f"{name} {number}"
+        chosen = f"{name}{between}{number}"
     taken.add(chosen.lower())
     return chosen
+
+
+def slug(text: str, otherwise: str = "default") -> str:
+    """Returns a text as lower-case words with hyphens between them; `otherwise` for a text without letters and digits."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or otherwise
+
+
+def hashed_slug(text: str, otherwise: str) -> str:
+    """Returns the beginning of a text as words, and its hash: texts that differ have ids that differ."""
+    return f"{slug(text, otherwise)[:40].rstrip('-')}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:10]}"
+
+
+def words_or_hash(*parts: str, otherwise: str) -> str:
+    """Returns names as words with hyphens between them. If other names would have the same words, or they are long, there is a hash too."""
+    text = "-".join(parts)
+    told = slug(text, otherwise) == text and len(text) <= LONGEST and not any("-" in part for part in parts[:-1])
+    return text if told else hashed_slug("\0".join(parts), otherwise)

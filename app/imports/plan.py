@@ -13,18 +13,17 @@ from functools import partial
 from typing import Any
 
 from app.errors import JobwrightError
-from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
+from app.imports.entries import ACCEPT, APPROVE, LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times, compare, trigger_of, trigger_times
 from app.imports.mapping.command import TEMPLATE
 from app.imports.mapping.jobs import map_entry
 from app.imports.mapping.named import check_calls
 from app.imports.names import name_of_command, name_of_job, short, unique
 from app.imports.sources.base import Source, SourceOptions
+from app.imports.undecided import ask_to_accept
 
 FORMAT = 3
 LONGEST_DESCRIPTION = 1_800
-APPROVE = "approve"
-ACCEPT = "accept"
 CLOCK_CHANGES = "clock-changes"
 JOBS_AT_CHANGES = (
     "A job with fixed times runs what the clock skips right after it, and what comes twice the first time only. A cron expression whose"
@@ -276,8 +275,7 @@ def compared(draft: Draft, times: Times, now: datetime) -> dict[str, Any]:
         if result.at_changes:
             draft.plan_questions[CLOCK_CHANGES] = words
             return shown
-        choices = {ACCEPT: "The job is created with its own times.", LEAVE_OUT: LEAVE_OUT_WORDS}
-        draft.questions.append(Question(text=words, choices=choices))
+        ask_to_accept(draft, words, "The job is created with its own times.")
     return shown
 
 

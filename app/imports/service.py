@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -28,6 +29,7 @@ REASON_DISABLED = "imported, was disabled in the old scheduler"
 MOST = 10_000  # entries of one source that a list has
 TURN = timedelta(seconds=60)  # after this time, another account may complete an import that was interrupted
 LONGEST_NAME = 120
+FIRST_VERSION = 1  # of a job
 
 
 class Standing(StrEnum):
@@ -97,11 +99,12 @@ class Imports:
         if (job := self._find(actor, record.job_id)) is None:
             record = self._own(actor, record)
             job = self._make(actor, record, body, REASON_DISABLED if disabled else REASON, shadow=shadow and not disabled)
-        self._store.complete(key, job_id=job.id, name=job.definition.name, digest=_digest(job.definition))
+        made = self._as_made(actor, job)
+        self._store.complete(key, job_id=job.id, name=job.definition.name, digest=made)
         done = self._store.get(key)
         if done is None:
             raise Conflict("Somebody is rolling this import back. Try again.")
-        return Imported(record=done, standing=Standing.AS_IMPORTED, job=job, created=True)
+        return Imported(record=done, standing=_standing(job, made), job=job, created=True)
 
     def remove(self, actor: Actor, record_id: str) -> Imported:
         """Deletes the job of an imported entry, and forgets the import. Returns what there was.
@@ -184,13 +187,28 @@ class Imports:
         except NotFound:
             return None
 
+    def _as_made(self, actor: Actor, job: Job) -> str:
+        """Returns the digest of the definition that a job was made with; "" if that version is not kept, so that the job counts as changed.
+
+        The job may be older than this call: an approval has made it, or an import that was interrupted."""
+        if job.version == FIRST_VERSION:
+            return _digest(job.definition)
+        with suppress(NotFound):
+            return _digest(self._registry.revision(actor, job.id, FIRST_VERSION).definition)
+        return ""
+
     def _imported(self, actor: Actor, record: ImportRecord) -> Imported:
         job = self._find(actor, record.job_id)
         if job is None:
-            made = record.state == ImportState.MADE
-            return Imported(record=record, standing=Standing.DELETED if made else Standing.MAKING)
-        changed = record.state == ImportState.MADE and _digest(job.definition) != record.digest
-        return Imported(record=record, standing=Standing.CHANGED if changed else Standing.AS_IMPORTED, job=job)
+            standing = Standing.DELETED if record.state == ImportState.MADE else Standing.MAKING
+            return Imported(record=record, standing=standing)
+        made = record.digest if record.state == ImportState.MADE else self._as_made(actor, job)
+        return Imported(record=record, standing=_standing(job, made), job=job)
+
+
+def _standing(job: Job, made: str) -> Standing:
+    """Returns how a job is that was made with the definition that `made` tells."""
+    return Standing.AS_IMPORTED if _digest(job.definition) == made else Standing.CHANGED
 
 
 def _digest(definition: JobDefinition) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -11,6 +11,7 @@ from app.imports.fires import trigger_of
 from app.imports.plan import Plan, PlanEntry, State, state_of
 
 _LONGEST = 100
+_COUNTED = {State.OPEN: "to decide", State.WAITS: "waiting"}
 _STYLE = """
 :root{color-scheme:light dark}
 body{font:15px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem}
@@ -24,9 +25,10 @@ td,th{text-align:left;vertical-align:top;padding:.2rem .6rem .2rem 0;border-bott
 
 
 def summary(plan: Plan) -> str:
-    """Returns how many entries there are of each state: `3 ready, 1 open.`"""
+    """Returns how many entries there are of each state: `3 ready, 1 to decide.`"""
     counts = Counter(state_of(entry, plan) for entry in plan["entries"])
-    return ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state]) + "." if counts else "The source has no entries."
+    words = ", ".join(f"{counts[state]} {_COUNTED.get(state, state.value)}" for state in State if counts[state])
+    return f"{words}." if words else "The source has no entries."
 
 
 def as_text(plan: Plan) -> str:
@@ -38,7 +40,24 @@ def as_text(plan: Plan) -> str:
         lines += ["", *(line.removeprefix("    ") for line in _decision_lines(decision))]
     for entry in plan["entries"]:
         lines += ["", *_entry_lines(plan, entry)]
+    needed = connections_of(plan)
+    if needed:
+        lines += ["", "Before `apply`, create those of these connections that do not exist yet:"]
+        lines += [f"  {need}" for need in needed]
     return "\n".join([*lines, "", summary(plan)]) + "\n"
+
+
+def connections_of(plan: Plan) -> list[str]:
+    """Returns the connections that the entries to be imported need, each once, with its kind and settings in words."""
+    wanted = [entry for entry in plan["entries"] if state_of(entry, plan) in {State.READY, State.WAITS, State.OPEN}]
+    return sorted({need_in_words(need) for entry in wanted for need in entry["needs"]})
+
+
+def need_in_words(need: Mapping[str, Any]) -> str:
+    """Returns a connection that a job needs as text: `files of kind file_store (path /srv)`."""
+    settings = ", ".join(f"{name} {value}" for name, value in need["settings"].items())
+    secret = f", with {need['secret']}" if need["secret"] else ""
+    return f"{need['name']} of kind {need['kind']}{f' ({settings})' if settings else ''}{secret}"
 
 
 def _decision_lines(decision: dict[str, Any]) -> Iterator[str]:
@@ -64,9 +83,7 @@ def _entry_lines(plan: Plan, entry: PlanEntry) -> Iterator[str]:
         reason = f" ({field['reason']})" if field["reason"] else ""
         yield f"    {field['fate']:<8} {field['name']}: {_short(field['value'])}{target}{reason}"
     for need in entry["needs"]:
-        secret = f", with {need['secret']}" if need["secret"] else ""
-        settings = ", ".join(f"{name} {value}" for name, value in need["settings"].items())
-        yield f"    needs    the connection {need['name']} of kind {need['kind']}{f' ({settings})' if settings else ''}{secret}"
+        yield f"    needs    the connection {need_in_words(need)}"
     if entry["waits_for"]:
         yield f"    waits for: {entry['waits_for']}"
     for name, words in entry["plan_decisions"].items():

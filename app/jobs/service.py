@@ -8,30 +8,27 @@ import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from app.accounts.model import Role
 from app.accounts.permissions import May, require, sees_group
 from app.audit.model import Actor, field_diff
-from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.config import Settings
 from app.connections.vault import mask
 from app.errors import ApprovalNeeded, Conflict, DuplicateName, FieldError, Forbidden, NotFound, StaleVersion, ValidationFailed
-from app.jobs.access import WRITE_TRIES, JobAccess
+from app.jobs.access import JobAccess
 from app.jobs.body import merged, non_defaults
+from app.jobs.changes import JobChanges
 from app.jobs.definitions import Definitions
 from app.jobs.dependencies import Dependencies
 from app.jobs.gate import ApprovalGate, Operation
-from app.jobs.layers import definition_of, refuse_locked, relayered, with_locked_of
-from app.jobs.model import DEFINITION_FIELDS, Cause, Job, JobDefinition, Pause, Shadow, job_document, job_from, to_plain
+from app.jobs.layers import refuse_locked, with_locked_of
+from app.jobs.model import DEFINITION_FIELDS, Job, JobDefinition, Pause, Shadow, job_document, job_from, to_plain
 from app.jobs.parameters import JobParameters
 from app.jobs.registry_store import RegistryStore, SameRequest
 from app.jobs.revisions import Revision, change, difference
-from app.jobs.rules import OutboxEntry, Schedules, ScheduleStop
-from app.outbox.event_store import Events
-from app.outbox.events import JobChanged
+from app.jobs.rules import ScheduleRules
 from templates_lib.messages import say
 
 _REQUEST_SPACE = uuid.UUID("8a7f2f6e-6f6a-4e2b-9f43-0c8b0f3f7a10")  # of the job ids that are made from idempotency keys
@@ -48,15 +45,14 @@ class JobRegistry:
         parameters: JobParameters,
         dependencies: Dependencies,
         gate: ApprovalGate,
-        schedules: Schedules,
-        audit: AuditTrail,
-        events: Events,
+        rules: ScheduleRules,
+        changes: JobChanges,
         clock: Clock,
         settings: Settings,
     ) -> None:
         self._store, self._access, self._definitions, self._parameters = store, JobAccess(store), definitions, parameters
-        self._dependencies, self._gate, self._rules, self._passed = dependencies, gate, schedules.rules, schedules.passed
-        self._events, self._audit, self._clock, self._settings = events, audit, clock, settings
+        self._dependencies, self._gate, self._rules, self._changes = dependencies, gate, rules, changes
+        self._clock, self._settings = clock, settings
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -154,7 +150,7 @@ class JobRegistry:
             created_at=now,
             updated_by=actor.name,
             updated_at=now,
-            next_run_at=self._first_due(definition, now),
+            next_run_at=self._changes.first_due(definition, now),
         )
 
     # -- changing -------------------------------------------------------------------------------------------------
@@ -190,7 +186,7 @@ class JobRegistry:
         diff = non_defaults(job.definition)
         try:
             self._gate.check(actor, job, Operation.CREATE, diff=diff, payload={"job": job_document(job)})
-            self._add(actor, job)
+            self._changes.add(actor, job)
         except SameRequest as same:
             return _same_request(same.job, digest), False
         except DuplicateName:
@@ -216,7 +212,7 @@ class JobRegistry:
         diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
         for state in (before, after):  # either of them may destroy data
             self._gate.check(actor, state, Operation.UPDATE, diff=diff, payload={"job": job_document(after)})
-        return self._write_definition(actor, before, after, "job.update")
+        return self._changes.put(actor, before, after, "job.update")
 
     def restore(self, actor: Actor, job_id: str, number: int, *, version: int | None = None) -> Job:
         """Puts the definition of version `number` in place of the present one; the job stays switched on or off as it is.
@@ -239,7 +235,7 @@ class JobRegistry:
         for state in (before, after):
             self._gate.check(actor, state, Operation.UPDATE, diff=diff, payload={"job": job_document(after)})
         self._definitions.recheck(after, moved=after.definition.schedule != before.definition.schedule)
-        return self._write_definition(actor, before, after, "job.restore")
+        return self._changes.put(actor, before, after, "job.restore")
 
     def set_enabled(self, actor: Actor, job_id: str, *, enabled: bool, version: int | None = None) -> Job:
         """Switches the schedule on or off. A due time that passed while the job was off is not made up for; one that passed just before it
@@ -255,7 +251,7 @@ class JobRegistry:
         if enabled:  # whoever may change jobs may stop any of them
             self._gate.check(actor, before, Operation.ENABLE, diff=[{"field": "/enabled", "before": False, "after": True}])
         after = replace(before, definition=replace(before.definition, enabled=enabled))
-        return self._write_definition(actor, before, after, "job.enable" if enabled else "job.disable")
+        return self._changes.put(actor, before, after, "job.enable" if enabled else "job.disable")
 
     def delete(self, actor: Actor, job_id: str, *, version: int | None = None) -> None:
         """Retires the job: it is never due again; its executions and audit events stay (design.md, 7). Raises Conflict while others depend
@@ -264,10 +260,7 @@ class JobRegistry:
         job = self._access.at_version(actor, job_id, version, repairs=DEFINITION_FIELDS)
         self._dependencies.refuse_needed(actor, job_id)
         self._gate.check(actor, job, Operation.DELETE)
-        event = self._event(job, "deleted")
-        action = self._audit.action(actor, "job.delete", kind="job", target_id=job.id, name=job.definition.name)
-        with self._events.around(event, actor), action:
-            self._access.write(job, lambda current: self._retire(actor, current))
+        self._changes.retire(actor, job, "job.delete")
 
     def undelete(self, actor: Actor, job_id: str, *, version: int | None = None) -> Job:
         """Takes a deleted job back into the registry as it was. It comes back switched off if its template is switched off or not for the
@@ -289,24 +282,7 @@ class JobRegistry:
         self._definitions.refuse_taken_name(job.definition.name, None)
         if self._dependencies.graph.way_back(job_id, [dependency.job for dependency in job.definition.depends_on]):
             raise Conflict("A job that this job depends on now depends on this job. Restoring it would create a circle of dependencies.")
-        now, definition = self._clock.now(), self._definition_to_bring_back(actor, job)
-        after = replace(
-            job,
-            definition=definition,
-            version=job.version + 1,
-            updated_by=actor.name,
-            updated_at=now,
-            paused=None,
-            next_run_at=self._first_due(definition, now),
-        )
-        self._store.refuse_full(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
-        event = self._event(job, "restored")
-        with (
-            self._events.around(event, actor),
-            self._audit.action(actor, "job.undelete", kind="job", target_id=job_id, name=definition.name),
-        ):
-            self._bring_back(job, after)
-        return after
+        return self._changes.bring_back(actor, job, self._definition_to_bring_back(actor, job))
 
     # -- for the stages above -------------------------------------------------------------------------------------
 
@@ -319,10 +295,10 @@ class JobRegistry:
         self._definitions.refuse_foreign_group(actor, wanted.definition)
         self._gate.check(actor, wanted, Operation.CREATE)
         self._definitions.recheck(wanted, moved=True)
-        due = self._first_due(wanted.definition, now) if wanted.paused is None else None
+        due = self._changes.first_due(wanted.definition, now) if wanted.paused is None else None
         job = replace(wanted, created_at=now, updated_at=now, next_run_at=due)
         try:
-            return self._add(actor, job)
+            return self._changes.add(actor, job)
         except SameRequest as same:
             return same.job
 
@@ -337,91 +313,19 @@ class JobRegistry:
         self._definitions.refuse_foreign_group(actor, wanted.definition)
         self._gate.check(actor, wanted, Operation.UPDATE)
         self._definitions.recheck(wanted, moved=wanted.definition.schedule != before.definition.schedule)
-        return self._write_definition(actor, before, wanted, "job.update")
+        return self._changes.put(actor, before, wanted, "job.update")
 
     def put_version(self, actor: Actor, wanted: Job, *, version: int, action: str) -> Job:
         """Puts the definition, the registration and the template version of `wanted`, which the caller has validated, in place of what the
         job was at `version`; `action` is the name of the audit event. Raises StaleVersion, NotFound."""
-        return self._write_definition(actor, self._access.at_version(actor, wanted.id, version), wanted, action)
+        return self._changes.put(actor, self._access.at_version(actor, wanted.id, version), wanted, action)
 
     def retire(self, actor: Actor, job: Job) -> None:
         """Deletes a registered job at the word of its service. The caller has checked the rights, and that no job depends on this one.
         Raises StaleVersion if a person was quicker."""
-        action = self._audit.action(actor, "job.retire", kind="job", target_id=job.id, name=job.definition.name)
-        with self._events.around(self._event(job, "deleted"), actor), action:
-            self._access.write(job, lambda current: self._retire(actor, current))
+        self._changes.retire(actor, job, "job.retire")
 
     # -- steps ----------------------------------------------------------------------------------------------------
-
-    def _add(self, actor: Actor, job: Job) -> Job:
-        """Raises SameRequest, DuplicateName, LimitReached, ValidationFailed."""
-        diff = field_diff({}, mask(to_plain(job.definition)))
-        self._store.refuse_full(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
-        event = JobChanged(at=self._clock.now(), job_id=job.id, change="created")
-        action = self._audit.action(actor, "job.create", kind="job", target_id=job.id, name=job.definition.name, diff=diff)
-        with self._events.around(event, actor), action:
-            self._store.add(job, max_jobs=self._settings.max_jobs, max_per_creator=self._settings.max_jobs_per_creator)
-            self._check_dependencies_of_new(job)
-        return job
-
-    def _check_dependencies_of_new(self, job: Job) -> None:
-        """Removes a new job again, and raises ValidationFailed, if a job that it runs after was deleted before the new one was written.
-        From now on, a deletion of such a job sees the new job and is refused."""
-        upstream = [dependency.job for dependency in job.definition.depends_on]
-        if not upstream:
-            return
-        try:
-            with self._dependencies.graph.reserved(job.id, job.version, upstream, at=self._clock.now()):
-                pass
-        except ValidationFailed:
-            self._store.discard(job)
-            raise
-
-    def _write_definition(self, actor: Actor, before: Job, wanted: Job, action: str) -> Job:
-        """Puts the definition of `wanted`, and its template version, in place."""
-        diff = difference(before, wanted)
-        changed = tuple(row["field"].split("/")[1] for row in diff)
-        change = {"job.enable": "enabled", "job.disable": "disabled"}.get(action, "updated")
-        event = replace(self._event(before, change), changed=changed)
-        action_of = self._audit.action(actor, action, kind="job", target_id=before.id, name=wanted.definition.name, diff=diff)
-        with self._events.around(event, actor), action_of:
-            return self._access.write(before, lambda current: self._change(actor, current, wanted))
-
-    def _event(self, job: Job, change: str) -> JobChanged:
-        return JobChanged(at=self._clock.now(), job_id=job.id, change=change, version=job.version)
-
-    def _change(self, actor: Actor, before: Job, wanted: Job) -> Job | None:
-        now, definition = self._clock.now(), wanted.definition
-        registered = relayered(wanted.registered, definition, by=actor.email, at=now)
-        definition = definition_of(registered) if registered is not None else definition
-        moved = (before.definition.schedule, before.definition.enabled) != (definition.schedule, definition.enabled)
-        mended = moved and (definition.enabled or before.definition.schedule != definition.schedule)
-        after = replace(
-            before,
-            definition=definition,
-            registered=registered,
-            version=before.version + 1,
-            updated_by=actor.name,
-            updated_at=now,
-            template_version=wanted.template_version,
-            code_version=wanted.code_version,
-            **(self._due_again(before, definition, now) if moved else {}),
-            schedule_error=None if mended else before.schedule_error,
-        )
-        stop = ScheduleStop.RESCHEDULED if definition.enabled else ScheduleStop.SWITCHED_OFF
-        owed: list[OutboxEntry] = self._passed.on_stop(before, stop, now=now) if moved else []
-        upstream = [dependency.job for dependency in definition.depends_on]
-        if {*upstream} <= {dependency.job for dependency in before.definition.depends_on}:
-            return after if self._store.update(before, after, reschedule=moved, owed=owed) else None
-        with self._dependencies.graph.reserved(before.id, before.version, upstream, at=now) as token:
-            written = token and self._store.update(before, after, reschedule=moved, owed=owed, reserved=token)
-            return after if written else None
-
-    def _retire(self, actor: Actor, job: Job) -> Job | None:
-        now = self._clock.now()
-        owed = self._passed.on_stop(job, ScheduleStop.DELETED, now=now)
-        with self._dependencies.graph.leaving(job.id, job.version, at=now) as token:
-            return job if token and self._store.retire(job, by=actor.name, at=now, owed=owed, reserved=token) else None
 
     def _definition_to_bring_back(self, actor: Actor, job: Job) -> JobDefinition:
         """Returns the definition of a deleted job, switched off if it cannot run now. Raises ApprovalNeeded."""
@@ -435,38 +339,6 @@ class JobRegistry:
         except (Forbidden, Conflict):
             definition = replace(definition, enabled=False)
         return definition
-
-    def _bring_back(self, job: Job, after: Job) -> None:
-        """Raises DuplicateName; LimitReached; Conflict while the jobs that it runs after keep changing."""
-        bring_back = partial(
-            self._store.bring_back,
-            job,
-            after,
-            max_jobs=self._settings.max_jobs,
-            max_per_creator=self._settings.max_jobs_per_creator,
-        )
-        present = self._dependencies.in_registry([dependency.job for dependency in after.definition.depends_on])
-        if not present:
-            bring_back()
-            return
-        for _ in range(WRITE_TRIES):
-            with self._dependencies.graph.reserved(job.id, job.version, present, at=self._clock.now()) as token:
-                if token is None or bring_back(reserved=token):
-                    return
-        raise Conflict("Other people are changing these dependencies at the moment. Try again.")
-
-    def _due_again(self, before: Job, definition: JobDefinition, now: datetime) -> dict[str, Any]:
-        """Returns the new `next_run_at` and `paused` of a job that gets another schedule. A pause goes on; switching
-        the job off ends it."""
-        first = self._first_due(definition, now)
-        pause, since = before.paused, first or (now if definition.enabled and definition.depends_on else None)
-        if since is None or pause is None or pause.cause is not Cause.PERSON or (pause.until is not None and pause.until <= now):
-            return {"next_run_at": first, "paused": None}
-        return {"next_run_at": pause.until, "paused": replace(pause, since_due=since)}
-
-    def _first_due(self, definition: JobDefinition, now: datetime) -> datetime | None:
-        """Returns the next due time from now on: a change of the schedule never makes a job due at once."""
-        return self._rules.next_after(definition.schedule, now) if definition.enabled else None
 
 
 def requested_id(actor_id: str, idempotency_key: str) -> str:

@@ -88,7 +88,7 @@ class Shadowing:
 
         diff = [{"field": "/shadow", "before": None, "after": {"reason": reason}}]
         action = self._audit.action(actor, "job.begin_shadow", kind="job", target_id=job_id, name=before.definition.name, diff=diff)
-        with self._events.around(self._event(before)), action:
+        with self._events.around(self._event(before), actor), action:
             return self._access.write(before, begin)
 
     def end(self, actor: Actor, job_id: str, *, version: int | None = None, held_by: str = "", next_run_at: datetime | None = None) -> Job:
@@ -122,7 +122,7 @@ class Shadowing:
             return after if self._store.update(job, after, reschedule=True, owed=owed) else None
 
         action = self._audit.action(actor, "job.end_shadow", kind="job", target_id=job_id, name=before.definition.name, diff=diff)
-        with self._events.around(self._event(before)), action:
+        with self._events.around(self._event(before), actor), action:
             after = self._access.write(before, end)
         if next_run_at is not None:
             self._shadows.forget_from(job_id, next_run_at)

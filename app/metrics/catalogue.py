@@ -209,6 +209,7 @@ METRICS = (
         "jobwright_monitor_failing_seconds",
         "For how many seconds calls of the outside monitor have failed; missing if JOBWRIGHT_MONITOR_URL is not set",
     ),
+    _metric(Kind.GAUGE, Source.DATABASE, "jobwright_channels_broken", "Channels that refused a message and have taken none since"),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_maintenance", "Whether maintenance keeps runs from starting: 1, or 0"),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -101,13 +101,13 @@ def outbox_values(outboxes: Iterable[tuple[str, OutboxStore[object]]], now: date
     return {"jobwright_outbox_waiting": waiting, "jobwright_outbox_oldest_seconds": oldest, "jobwright_outbox_given_up": given_up}
 
 
-def notification_values(waiting: int, oldest: datetime | None, *, undelivered: int, unreachable: int, now: datetime) -> Values:
-    """The notifications that wait and those that did not arrive."""
+def notification_values(waiting: int, oldest: datetime | None, *, undelivered: int, channels: Mapping[str, int], now: datetime) -> Values:
+    """The notifications that wait and those that did not arrive, and the channels in trouble, by what troubles them."""
     return {
         "jobwright_notifications_waiting": {(): float(waiting)},
         "jobwright_notifications_oldest_seconds": {(): _age(oldest, now)},
         "jobwright_notifications_undelivered": {(): float(undelivered)},
-        "jobwright_channels_unreachable": {(): float(unreachable)},
+        **{f"jobwright_channels_{trouble}": {(): float(count)} for trouble, count in channels.items()},
     }
 
 

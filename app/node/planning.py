@@ -39,10 +39,10 @@ RETENTION_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanningParts:
-    """What planning is made of. `bus` is there where one is set. `owed` is sent when an end or an event owes something, `told` when
-    a notification is to be sent, and `requested` gives the ids of runs that other processes ask for, until it is told to stop.
-    `count_ends` adds what has ended to the totals of metrics, and `hand_overs` completes the migrations of jobs that are under way. `watch`
-    looks whether the installation works. `releasing` announces runs to workers, where they run the jobs."""
+    """What planning is made of. `bus` is there where one is set. `owed` is sent when an end or an event owes something, and `told`
+    when a notification is to be sent. `requested` gives the ids of runs that other processes ask for, until it is told to stop.
+    `count_ends` adds what has ended to the totals of metrics, and `hand_overs` completes the migrations of jobs that are under way.
+    `watch` looks whether the installation works. `releasing` announces runs to workers, where they run the jobs."""
 
     dispatcher: Dispatcher
     sweeper: Sweeper

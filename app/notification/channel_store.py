@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 
 from pymongo.database import Database
@@ -11,10 +12,11 @@ from pymongo.errors import DuplicateKeyError
 
 from app.errors import DuplicateName
 from app.mongo import Document, Records
+from app.notification.delivery import MAIL
 from app.sealing import SealedFields
-from app.shapes import UNKNOWN, Flag, Instant, Number, Object, Text, instants, texts
+from app.shapes import UNKNOWN, Anything, Flag, Instant, Number, Object, Text, instants, texts
 from app.validation.names import normal
-from templates_lib.messages import say
+from templates_lib.messages import parts_of, restored, say
 
 CHANNEL = Object(
     members={
@@ -23,13 +25,23 @@ CHANNEL = Object(
         "settings": Object(),
         "enabled": Flag(),
         "language": Text(),
+        "fallback": Text(optional=True),
         "version": Number(),
         **texts("created_by", "updated_by"),
         **instants("created_at", "updated_at"),
     }
 )
-STATE = Object(members={"unreachable_since": Instant(nullable=True), "scout_at": Instant(nullable=True)})
+BROKEN = Object(members={"since": Instant(), "reason": Text(), "said": Anything(optional=True)}, optional=True, nullable=True)
+STATE = Object(members={**instants("unreachable_since", "scout_at", nullable=True), "broken": BROKEN})
 SEALED_FIELDS = (SealedFields("channels", ("settings",)),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """Since when a channel refuses messages, and what the receiver said last. Somebody must change the channel, or the receiver."""
+
+    since: datetime
+    reason: str
 
 
 class ChannelStore:
@@ -46,15 +58,27 @@ class ChannelStore:
             raise DuplicateName(channel["name"]) from error
 
     def get(self, channel_id: str) -> Document | None:
-        return self._channels.find_one({"_id": channel_id})
+        return next(self._read({"_id": channel_id}), None)
+
+    def named(self, name: str) -> Document | None:
+        """Returns the channel of a name, however the name is written in Unicode; None if there is none."""
+        return next(self._read({"name": normal(name)}), None)
 
     def by_names(self, names: Iterable[str]) -> list[Document]:
         wanted = sorted(names)
-        return list(self._channels.find({"name": {"$in": wanted}})) if wanted else []
+        return list(self._read({"name": {"$in": wanted}})) if wanted else []
 
     def all(self) -> list[Document]:
         """Returns all channels, by name."""
-        return list(self._channels.find().sort("name", 1))
+        return list(self._read({}))
+
+    def _read(self, query: Document) -> Iterator[Document]:
+        """Yields channels by name. Those that are older than fallbacks have none."""
+        return ({"fallback": "", **row} for row in self._channels.find(query).sort("name", 1))
+
+    def names_falling_back(self, name: str) -> list[str]:
+        """Returns the names of the channels whose fallback is the channel of this name."""
+        return [row["name"] for row in self._read({"fallback": name})]
 
     def count(self) -> int:
         return self._channels.count_documents({})
@@ -71,7 +95,7 @@ class ChannelStore:
 
 
 class ChannelStateStore:
-    """One document for each channel that could not be reached at some time. The built-in channel has one too."""
+    """One document for each channel that could not be reached, or refused a message, at some time. The built-in channel has one too."""
 
     def __init__(self, database: Database[Document]) -> None:
         self._states = Records(database, "channel_states", STATE)
@@ -88,9 +112,29 @@ class ChannelStateStore:
             self._states.update_one({"_id": channel_id, "unreachable_since": None}, change, upsert=True)
 
     def note_reached(self, channel_id: str) -> bool:
-        """A channel was reached. Returns whether it could not be reached before."""
-        change = {"$set": {"unreachable_since": None, "scout_at": None}}
-        return self._states.update_one({"_id": channel_id, "unreachable_since": {"$ne": None}}, change).matched_count == 1
+        """A channel took a message. Returns whether it could not be reached, or was broken, before."""
+        change = {"$set": {"unreachable_since": None, "scout_at": None, "broken": None}}
+        in_trouble = {"_id": channel_id, "$or": [{"unreachable_since": {"$ne": None}}, {"broken": {"$ne": None}}]}
+        return self._states.update_one(in_trouble, change).matched_count == 1
+
+    def broken(self) -> dict[str, Broken]:
+        """Returns which channels refuse what is sent."""
+        marks = {row["_id"]: row.get("broken") for row in self._states.find({"broken": {"$ne": None}})}
+        return {
+            channel_id: Broken(since=mark["since"], reason=restored(mark["reason"], mark.get("said")))
+            for channel_id, mark in marks.items()
+            if mark is not None  # an unreadable record
+        }
+
+    def note_broken(self, channel_id: str, *, at: datetime, reason: str) -> None:
+        """A channel refused a message for good. It is broken since the first time, until it takes one."""
+        said = {"reason": reason[:], "said": parts_of(reason)}
+        again = {"$set": {f"broken.{name}": value for name, value in said.items()}}
+        if self._states.update_one({"_id": channel_id, "broken": {"$type": "object"}}, again).matched_count:
+            return
+        first = {"$set": {"broken": {"since": at, **said}}, "$setOnInsert": {"unreachable_since": None, "scout_at": None}}
+        with suppress(DuplicateKeyError):  # another thread was quicker
+            self._states.update_one({"_id": channel_id, "broken": None}, first, upsert=True)
 
     def claim_scout(self, channel_id: str, *, now: datetime, next_at: datetime) -> bool:
         """Claims the next look whether a channel can be reached again. Returns False if it is not due, or somebody else was quicker."""
@@ -103,7 +147,16 @@ class ChannelStateStore:
 
 def channel_problem(channels: ChannelStore, name: str) -> str | None:
     """Returns why messages cannot go to the channel of this name; None if they can."""
-    row = next(iter(channels.by_names({normal(name)})), None)
+    row = channels.named(name)
     if row is None:
         return say("There is no channel {name!r}. Create it, or name another one.", name=name)
     return None if row["enabled"] else say("The channel {name!r} is disabled.", name=name)
+
+
+def broken_channels(channels: ChannelStore, states: ChannelStateStore) -> list[tuple[str, Broken]]:
+    """Returns the names and marks of the broken channels that are enabled. The built-in channel is the first one."""
+    broken = states.broken()
+    if not broken:
+        return []
+    names = {MAIL: say("Mail addresses"), **{row["_id"]: row["name"] for row in channels.all() if row["enabled"]}}
+    return [(name, broken[channel_id]) for channel_id, name in names.items() if channel_id in broken]

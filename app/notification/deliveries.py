@@ -28,17 +28,21 @@ class Deliveries:
     ) -> None:
         self._store, self._directory, self._audit, self._clock, self._written = store, directory, audit, clock, written
 
-    def page(self, actor: Actor, wanted: DeliveryFilter, *, limit: int) -> tuple[list[Delivery], bool]:
-        """Returns up to `limit` deliveries, newest first, and whether there are more."""
+    def page(self, actor: Actor, wanted: DeliveryFilter, *, limit: int) -> tuple[list[Delivery], str]:
+        """Returns up to `limit` deliveries, newest first, and the `place` after which the next page begins; empty at the end.
+
+        An actor who is limited to groups may get fewer, even none, before the end: only MOST_READS times READ_AT_ONCE records are read."""
         require(actor, May.SEE_EXECUTIONS)
         shown: list[Delivery] = []
         for _ in range(MOST_READS):
             rows = self._store.page(wanted, limit=READ_AT_ONCE)
             shown += self._seen(actor, rows)
-            if len(shown) > limit or len(rows) < READ_AT_ONCE:
-                break
+            if len(shown) > limit:
+                return shown[:limit], shown[limit - 1].place
+            if len(rows) < READ_AT_ONCE:
+                return shown, ""
             wanted = replace(wanted, before=(rows[-1].created_at, rows[-1].id))
-        return shown[:limit], len(shown) > limit
+        return shown, rows[-1].place
 
     def get(self, actor: Actor, delivery_id: str) -> Delivery:
         """Returns one delivery. Raises NotFound."""

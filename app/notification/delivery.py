@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from app.instants import InstantRefused, as_text, parse
 from app.mongo import Document
 from app.notification.message import Message, message_from
 from app.shapes import DAMAGED
@@ -75,7 +76,8 @@ class Try:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """A delivery. `channel` is the name that its channel had when it was written, and `recipients` are the addresses of the built-in
-    channel. `replays` counts how often a person has sent it again."""
+    channel. `replays` counts how often a person has sent it again. `instead_of` names the channels that failed to deliver the message
+    before, the first one first."""
 
     id: str
     channel_id: str
@@ -96,12 +98,23 @@ class Delivery:
     replays: int = 0
     attempts: tuple[Try, ...] = ()
     claim: str | None = None
+    instead_of: tuple[str, ...] = ()
     damaged: str = ""
 
     @property
     def key(self) -> str:
         """Returns what the receiver recognises this message by: the same for each try, another one after a replay by a person."""
         return self.id if not self.replays else f"{self.id}-{self.replays}"
+
+    @property
+    def addressee(self) -> str:
+        """Returns who gets the message: the mail addresses, or the name that the channel had."""
+        return ", ".join(self.recipients) or self.channel
+
+    @property
+    def place(self) -> str:
+        """Returns the place of this delivery in a list, for a request for the page after it."""
+        return f"{as_text(self.created_at)}~{self.id}"
 
     @property
     def reason(self) -> str:
@@ -130,6 +143,7 @@ class Delivery:
             "replays": self.replays,
             "attempts": [attempt.as_document() for attempt in self.attempts],
             "claim": self.claim,
+            "instead_of": list(self.instead_of),
         }
 
 
@@ -157,6 +171,7 @@ def delivery_from(row: Mapping[str, Any]) -> Delivery:
         status=DeliveryStatus(row["status"]),
         recipients=tuple(row["recipients"]),
         attempts=tuple(_try_from(item) for item in row["attempts"]),
+        instead_of=tuple(row.get("instead_of") or ()),
         damaged=row.get(DAMAGED, ""),
         **{name: row[name] for name in same},
     )
@@ -165,6 +180,15 @@ def delivery_from(row: Mapping[str, Any]) -> Delivery:
 def _try_from(row: Mapping[str, Any]) -> Try:
     reason = restored(row["reason"], row.get("said"))
     return Try(at=row["at"], took_ms=row["took_ms"], result=row["result"], reason=reason, by=row["by"])
+
+
+def place_from(text: str) -> tuple[datetime, str] | None:
+    """Returns the instant and the id in a text that `place` has returned; None if it is another text."""
+    at, _, last_id = text.partition("~")
+    try:
+        return (parse(at), last_id) if last_id else None
+    except InstantRefused:
+        return None
 
 
 def delivery_id(event: str, channel_id: str, recipients: Iterable[str], kind: str) -> str:

@@ -23,6 +23,7 @@ MESSAGE = Object(
         "at": Instant(),
         "facts": Listed(of=Object(members=texts("label", "value"))),
         "links": Listed(of=Object(members=texts("words", "url"))),
+        "excerpts": Listed(of=Object(members={**texts("words"), "lines": Listed(of=Text())}), optional=True),
         "event": Json(),
     }
 )
@@ -42,6 +43,7 @@ DELIVERY = Object(
             of=Object(members={"at": Instant(), "took_ms": Number(), **texts("result", "reason", "by"), "said": Anything(optional=True)})
         ),
         "claim": Text(nullable=True),
+        "instead_of": Listed(of=Text(), optional=True),
     }
 )
 DUE_INDEX = "due"  # (channel_id, due_at), of what waits

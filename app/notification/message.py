@@ -13,6 +13,16 @@ from app.mongo import Document
 LONGEST_TEXT = 4_000  # characters of a message; the page of the execution has the rest
 
 
+def cut(text: str, most: int) -> str:
+    """Returns a text of at most `most` characters; a longer one ends with an ellipsis."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def cut_before(text: str, most: int) -> str:
+    """Returns the end of a text, at most `most` characters; that of a longer one begins with an ellipsis."""
+    return text if len(text) <= most else f"…{text[len(text) - most + 1 :]}"
+
+
 class MessageKind(StrEnum):
     """What a message is about."""
 
@@ -48,6 +58,18 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    """A part of a log: `words` say which, and `lines` are shown as they are."""
+
+    words: str
+    lines: tuple[str, ...]
+
+    def as_code(self) -> str:
+        """Returns the lines for a block of code in Markdown, which nothing in them ends."""
+        return "\n".join(self.lines).replace("```", "` ` `")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message.
 
@@ -65,6 +87,7 @@ class Message:
     at: datetime
     facts: tuple[Fact, ...] = ()
     links: tuple[Link, ...] = ()
+    excerpts: tuple[Excerpt, ...] = ()
     language: str = "en"
     event: Mapping[str, Any] = field(default_factory=dict)
 
@@ -72,6 +95,7 @@ class Message:
         """Returns the whole message as plain text, without its title."""
         blocks = [self.text, "\n".join(f"{fact.label}: {fact.value}" for fact in self.facts)]
         blocks += [f"{link.words}: {link.url}" for link in self.links]
+        blocks += ["\n".join((f"{excerpt.words}:", *excerpt.lines)) for excerpt in self.excerpts]
         return "\n\n".join(block for block in blocks if block)
 
     def as_document(self) -> Document:
@@ -86,6 +110,7 @@ class Message:
             "at": self.at,
             "facts": [{"label": fact.label, "value": fact.value} for fact in self.facts],
             "links": [{"words": link.words, "url": link.url} for link in self.links],
+            "excerpts": [{"words": excerpt.words, "lines": list(excerpt.lines)} for excerpt in self.excerpts],
             "language": self.language,
             "event": dict(self.event),
         }
@@ -98,6 +123,7 @@ def message_from(row: Mapping[str, Any]) -> Message:
         severity=Severity(row["severity"]),
         facts=tuple(Fact(label=fact["label"], value=fact["value"]) for fact in row["facts"]),
         links=tuple(Link(words=link["words"], url=link["url"]) for link in row["links"]),
+        excerpts=tuple(Excerpt(words=excerpt["words"], lines=tuple(excerpt["lines"])) for excerpt in row.get("excerpts") or ()),
         event=row["event"],
         **{name: row[name] for name in ("key", "thread", "title", "text", "at", "language")},
     )

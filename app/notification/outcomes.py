@@ -1,4 +1,4 @@
-"""Writes down whom the ends of executions are told, one delivery for each channel."""
+"""Writes the deliveries about the ends of executions: one for each channel that a job names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from app.jobs.model import Notifications
 from app.notification.channel_store import ChannelStore
 from app.notification.delivery import Delivery, DeliveryStatus, delivery_id
 from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.excerpts import Excerpts
 from app.notification.targets import Target, targets_of
 from app.notification.texts import InWords, about_end
 from app.queue.execution import Execution
@@ -17,27 +18,26 @@ from app.queue.model import FAILURES, Status
 from app.queue.owing import End, EndHandler
 from app.signals import Signal
 
-# Ends of which somebody may be told. A cancelled or skipped run is nobody's alarm.
 ALARMS = FAILURES | {Status.MISSED}
-TOLD = ALARMS | {Status.SUCCESS}
+TOLD = ALARMS | {Status.SUCCESS}  # the ends that people can be notified of: not that a run was cancelled or skipped
 
 
 def recipients_of(notifications: Notifications, status: str) -> tuple[str, ...]:
-    """Whom a job's `notifications` name for an execution that ended as `status`."""
+    """Returns the recipients of a job for an execution that ended as `status`."""
     if status == Status.SUCCESS:
         return notifications.on_success
     return notifications.on_failure if status in ALARMS else ()
 
 
 class Notifier(Protocol):
-    """Has somebody notified of an end."""
+    """Notifies people of the end of an execution."""
 
     def notify(self, execution: Execution) -> None:
-        """Writes down whom the end of an execution is told. The same call may come again."""
+        """Writes the deliveries about the end of an execution. The same call may come again."""
 
 
 class TellOutcome(EndHandler):
-    """Has the recipients told whom a job names. It only writes deliveries, which a sender sends."""
+    """Notifies the recipients of a job. It only writes deliveries, which a sender sends."""
 
     name = "notify"
     statuses = TOLD
@@ -64,10 +64,11 @@ class OutcomeNotifier:
         clock: Clock,
         written: Signal,
         in_words: InWords,
+        excerpts: Excerpts,
         public_url: str,
     ) -> None:
         self._channels, self._deliveries, self._clock, self._written = channels, deliveries, clock, written
-        self._in_words, self._public_url = in_words, public_url
+        self._in_words, self._excerpts, self._public_url = in_words, excerpts, public_url
 
     def notify(self, execution: Execution) -> None:
         self._deliveries.add(list(self._deliveries_of(execution)))
@@ -78,17 +79,18 @@ class OutcomeNotifier:
             yield self._delivery(execution, target)
 
     def _delivery(self, execution: Execution, target: Target) -> Delivery:
-        made_id, now = delivery_id(execution.id, target.channel_id, target.recipients, "end"), self._clock.now()
+        new_id, now = delivery_id(execution.id, target.channel_id, target.recipients, "end"), self._clock.now()
         message = about_end(
             execution,
-            key=made_id,
+            key=new_id,
             language=target.language,
             public_url=self._public_url,
             in_words=self._in_words,
             at=execution.completed_at or now,
+            excerpts=self._excerpts.of(execution, target.language, self._in_words),
         )
         return Delivery(
-            id=made_id,
+            id=new_id,
             channel_id=target.channel_id,
             channel=target.channel,
             type=target.type,

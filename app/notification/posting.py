@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,10 @@ from app.notification.channel_store import ChannelStore
 from app.notification.channels.base import SEND_SECONDS, Channel, NotDelivered, Receipt, Refused, Unknown, Unreachable
 from app.notification.channels.catalogue import ChannelTypes
 from app.notification.delivery import MAIL, Delivery, Try
+from app.notification.message import Fact, Message
+from app.notification.texts import InWords
 from app.shapes import DAMAGED
+from app.triggers.words import duration_words
 from app.validation.storable import whole_text
 from templates_lib.base import ConnectionGrant
 from templates_lib.messages import parts_of, restored, say
@@ -29,6 +32,11 @@ from templates_lib.net import open_http
 log = get_logger(__name__)
 
 LONGEST_REASON = 500  # characters
+LATE_MINUTES = 2  # after its event: a message that is sent later says so
+
+
+class NoChannel(Refused):
+    """There is nothing that could send the message: no channel, no readable record of it, or no connection for plain addresses."""
 
 
 class Disabled(NotDelivered):
@@ -50,8 +58,9 @@ class Outcome:
 class OpenDoor:
     """The way out of this installation."""
 
-    def __init__(self, connections: Connections, clock: Clock, *, allowed_hosts: Collection[str]) -> None:
+    def __init__(self, connections: Connections, clock: Clock, *, allowed_hosts: Collection[str], apprise_schemes: Collection[str]) -> None:
         self._connections, self._clock, self._allowed_hosts = connections, clock, allowed_hosts
+        self._apprise_schemes = apprise_schemes
 
     def connection(self, name: str, kind: str) -> ConnectionGrant:
         grant = self.find(name)
@@ -71,15 +80,29 @@ class OpenDoor:
     def now(self) -> datetime:
         return self._clock.now()
 
+    def allowed_hosts(self) -> Collection[str]:
+        return self._allowed_hosts
+
+    def apprise_schemes(self) -> Collection[str]:
+        return self._apprise_schemes
+
 
 class Posting:
     """Sends deliveries. `mail_connection` is the SMTP connection of the built-in channel."""
 
     def __init__(
-        self, *, channels: ChannelStore, types: ChannelTypes, vault: Vault, door: OpenDoor, clock: Clock, mail_connection: str
+        self,
+        *,
+        channels: ChannelStore,
+        types: ChannelTypes,
+        vault: Vault,
+        door: OpenDoor,
+        clock: Clock,
+        mail_connection: str,
+        in_words: InWords,
     ) -> None:
         self._channels, self._types, self._vault, self._door, self._clock = channels, types, vault, door, clock
-        self._mail_connection, self._host = mail_connection, socket.gethostname()
+        self._mail_connection, self._in_words, self._host = mail_connection, in_words, socket.gethostname()
 
     def send(self, delivery: Delivery) -> Outcome:
         """Tries once. Raises only errors of the database."""
@@ -106,16 +129,25 @@ class Posting:
         return self._channels.get(delivery.channel_id)
 
     def _send(self, delivery: Delivery, row: Document | None) -> Receipt:
-        channel = self._channel(delivery, row)
-        assert row is not None  # noqa: S101 - _channel raises otherwise
-        return channel.send(replace(delivery.message, key=delivery.key), self._opened(row["settings"]), self._door)
-
-    def _channel(self, delivery: Delivery, row: Document | None) -> Channel:
-        """Returns the type of a channel. Raises Refused or Disabled if it cannot send."""
         if delivery.damaged:
-            raise Refused(say("The record of this notification is damaged: {reason}", reason=delivery.damaged))
+            raise NoChannel(say("The record of this notification is damaged: {reason}", reason=delivery.damaged))
         if row is None:
-            raise Refused(say("There is no channel {name!r}. Create it, or change the job.", name=delivery.channel))
+            raise NoChannel(say("There is no channel {name!r}. Create it, or change the job.", name=delivery.channel))
+        channel = self._type(row)
+        if delivery.channel_id == MAIL:
+            self._require_mail()
+        message = replace(delivery.message, key=delivery.key, facts=(*self._delay(delivery.message), *delivery.message.facts))
+        return channel.send(message, self._opened(row["settings"]), self._door)
+
+    def _delay(self, message: Message) -> Iterator[Fact]:
+        """Yields what a message says that is sent late."""
+        minutes = (self._clock.now() - message.at) // timedelta(minutes=1)
+        if minutes >= LATE_MINUTES:
+            words = duration_words(60 * minutes, message.language)
+            yield Fact(label=self._in_words(say("Delayed by"), message.language), value=words)
+
+    def _type(self, row: Document) -> Channel:
+        """Returns the type of a channel. Raises Refused or Disabled if it cannot send."""
         if DAMAGED in row:
             raise Refused(say("The record of this channel is damaged: {reason}", reason=row[DAMAGED]))
         if not row["enabled"]:
@@ -123,19 +155,17 @@ class Posting:
         channel = self._types.get(row["type"])
         if channel is None:
             raise Refused(say("The type of channel {type!r} is not installed.", type=row["type"]))
-        if delivery.channel_id == MAIL:
-            self._require_mail()
         return channel
 
     def _require_mail(self) -> None:
         name = self._mail_connection
         if not name:
-            raise Refused(
+            raise NoChannel(
                 say("Jobwright cannot send mail yet. Set JOBWRIGHT_NOTIFY_CONNECTION to the name of an SMTP connection, and restart.")
             )
         grant = self._door.find(name)
         if grant is None or grant.kind != "smtp":
-            raise Refused(say("There is no SMTP connection {name!r}. Create it, or change JOBWRIGHT_NOTIFY_CONNECTION.", name=name))
+            raise NoChannel(say("There is no SMTP connection {name!r}. Create it, or change JOBWRIGHT_NOTIFY_CONNECTION.", name=name))
 
     def _opened(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         try:

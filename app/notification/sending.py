@@ -7,15 +7,16 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from app.clock import Clock
 from app.events import get_logger
 from app.notification.channel_store import ChannelStateStore
-from app.notification.channels.base import Unknown, Unreachable
-from app.notification.delivery import LADDER, MOST_UNKNOWN, Delivery, DeliveryStatus, wait_after
+from app.notification.channels.base import RecipientsRefused, Refused, Unknown, Unreachable
+from app.notification.delivery import LADDER, MAIL, MOST_UNKNOWN, UNDELIVERED, Delivery, DeliveryStatus, wait_after
 from app.notification.delivery_store import NotificationDeliveryStore
-from app.notification.posting import Disabled, Outcome, Posting
+from app.notification.fallback import Fallbacks
+from app.notification.posting import Disabled, NoChannel, Outcome, Posting
 
 log = get_logger(__name__)
 
@@ -38,9 +39,17 @@ class Sender:
     """
 
     def __init__(
-        self, *, deliveries: NotificationDeliveryStore, states: ChannelStateStore, posting: Posting, clock: Clock, note: Note
+        self,
+        *,
+        deliveries: NotificationDeliveryStore,
+        states: ChannelStateStore,
+        posting: Posting,
+        fallbacks: Fallbacks,
+        clock: Clock,
+        note: Note,
     ) -> None:
         self._deliveries, self._states, self._posting, self._clock, self._note = deliveries, states, posting, clock, note
+        self._fallbacks = fallbacks
         self._lock = threading.Lock()
         self._threads: Counter[str] = Counter()
         self._held: set[str] = set()
@@ -115,13 +124,29 @@ class Sender:
 
     def _carry_out(self, delivery: Delivery) -> None:
         outcome = self._posting.send(delivery)
-        if outcome.attempt.result != "held":
-            self._note(delivery.type, "sent" if outcome.error is None else "failed")
-        settle(self._deliveries, delivery, outcome, chance=self._chance)
-        if isinstance(outcome.error, Unreachable):
-            self._states.note_unreachable(delivery.channel_id, at=outcome.attempt.at, scout_at=outcome.attempt.at + SCOUT)
-        elif outcome.error is None and self._states.note_reached(delivery.channel_id):
+        attempt, error = outcome.attempt, outcome.error
+        status, due_at = verdict(delivery, outcome, chance=self._chance)
+        self._report(delivery, outcome, status)
+        if status in UNDELIVERED:  # before the status is written: a sender that dies between the two writes the same delivery again
+            instead = self._fallbacks.instead_of(delivery)
+            self._deliveries.add([instead] if instead is not None else [])
+        if due_at is not None:
+            self._deliveries.put_off(delivery, attempt, due_at=due_at, unknown=isinstance(error, Unknown))
+        else:
+            self._deliveries.settle(delivery, status, attempt)
+        if isinstance(error, Unreachable):
+            self._states.note_unreachable(delivery.channel_id, at=attempt.at, scout_at=attempt.at + SCOUT)
+        elif note_answer(self._states, delivery, outcome):
             self._deliveries.hasten(delivery.channel_id, now=self._clock.now())
+
+    def _report(self, delivery: Delivery, outcome: Outcome, status: DeliveryStatus) -> None:
+        """Counts a try, and logs one that failed."""
+        attempt, failed = outcome.attempt, outcome.error is not None
+        if status is not DeliveryStatus.HELD:
+            self._note(delivery.type, "failed" if failed else "sent")
+        if failed:
+            names = {"id": delivery.id, "channel": delivery.channel, "status": status.value}
+            log.warning("delivery.failed", result=attempt.result, reason=attempt.reason, **names)
 
     def _scout(self) -> None:
         now = self._clock.now()
@@ -130,27 +155,30 @@ class Sender:
                 self._deliveries.bring_oldest(channel_id, now=now)
 
 
-def settle(deliveries: NotificationDeliveryStore, delivery: Delivery, outcome: Outcome, *, chance: random.Random) -> DeliveryStatus:
-    """Writes what follows from a try, and returns the status of the delivery after it."""
-    attempt, error = outcome.attempt, outcome.error
-    status, due_at = DeliveryStatus.REFUSED, None
+def note_answer(states: ChannelStateStore, delivery: Delivery, outcome: Outcome) -> bool:
+    """Writes what the answer to a message says about its channel: one that refuses is broken, and one that takes a message is not. Returns
+    whether the channel was in trouble before and is no longer."""
+    error = outcome.error
     if error is None:
-        status = DeliveryStatus.SENT
-    elif isinstance(error, Disabled):
-        status = DeliveryStatus.HELD
-    elif isinstance(error, Unknown):
+        return states.note_reached(delivery.channel_id)
+    about_recipients = delivery.channel_id == MAIL and isinstance(error, RecipientsRefused)
+    if isinstance(error, Refused) and not isinstance(error, NoChannel) and not about_recipients:
+        states.note_broken(delivery.channel_id, at=outcome.attempt.at, reason=outcome.attempt.reason)
+    return False
+
+
+def verdict(delivery: Delivery, outcome: Outcome, *, chance: random.Random) -> tuple[DeliveryStatus, datetime | None]:
+    """Returns the status that a delivery has after a try, and when it is due again; None for one that is settled."""
+    attempt, error = outcome.attempt, outcome.error
+    if error is None:
+        return DeliveryStatus.SENT, None
+    if isinstance(error, Disabled):
+        return DeliveryStatus.HELD, None
+    if isinstance(error, Unknown):
         again = delivery.unknowns + 1 < MOST_UNKNOWN
-        status, due_at = (DeliveryStatus.WAITING, attempt.at + LADDER[0]) if again else (DeliveryStatus.UNKNOWN, None)
-    elif isinstance(error, Unreachable):
+        return (DeliveryStatus.WAITING, attempt.at + LADDER[0]) if again else (DeliveryStatus.UNKNOWN, None)
+    if isinstance(error, Unreachable):
         failing_for = attempt.at - (delivery.failing_since or attempt.at)
         wait = wait_after(delivery.failures + 1, failing_for, outcome.retry_after, chance)
-        status, due_at = (DeliveryStatus.GIVEN_UP, None) if wait is None else (DeliveryStatus.WAITING, attempt.at + wait)
-    if error is not None:
-        log.warning(
-            "delivery.failed", id=delivery.id, channel=delivery.channel, result=attempt.result, status=status.value, reason=attempt.reason
-        )
-    if due_at is not None:
-        deliveries.put_off(delivery, attempt, due_at=due_at, unknown=isinstance(error, Unknown))
-    else:
-        deliveries.settle(delivery, status, attempt)
-    return status
+        return (DeliveryStatus.GIVEN_UP, None) if wait is None else (DeliveryStatus.WAITING, attempt.at + wait)
+    return DeliveryStatus.REFUSED, None

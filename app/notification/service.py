@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.accounts.permissions import May, lacks, require
@@ -15,23 +14,27 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.connections.destinations import kept_elsewhere
 from app.connections.inventory import Inventory
+from app.connections.named import no_connection
 from app.connections.service import NAME_SCHEMA
 from app.connections.vault import Vault, mask
 from app.errors import Conflict, DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.mongo import Document
-from app.notification.channel_store import ChannelStateStore, ChannelStore
+from app.notification.channel_store import Broken, ChannelStateStore, ChannelStore, broken_channels
 from app.notification.channels.base import Channel
 from app.notification.channels.catalogue import ChannelTypes
 from app.notification.delivery import Delivery, DeliveryStatus, Try
 from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.fallback import fallback_problem
 from app.notification.posting import Posting
-from app.notification.sending import CLAIM
+from app.notification.sending import note_answer
 from app.notification.texts import InWords, about_test
 from app.validation import SchemaValidator
 from app.validation.names import normal
+from app.validation.words import DEFAULT_LOCALE
 from templates_lib.messages import say
 
 MOST_CHANNELS = 100
+SEEN_BY_ALL = ("_id", "name", "type", "enabled", "language", "fallback", "version")
 _NAMES = SchemaValidator(NAME_SCHEMA)
 
 
@@ -46,7 +49,7 @@ class ChannelStores:
 
 class Channels:
     """The channels, with masked secrets. `connection_names` returns the names of the connections of a kind, and `used_by` those of the jobs
-    that name a channel."""
+    and channels that name a channel."""
 
     def __init__(
         self,
@@ -65,36 +68,38 @@ class Channels:
         self._posting, self._in_words, self._connection_names, self._used_by = posting, in_words, connection_names, used_by
 
     def all(self, actor: Actor) -> list[Document]:
-        """Returns every channel, by name, with masked secrets and `unreachable_since`. Only super-admins see settings."""
+        """Returns every channel, by name, with masked secrets, `unreachable_since` and `broken`. Only super-admins see settings."""
         require(actor, May.SEE_CHANNELS)
-        manages, states = lacks(actor, May.MANAGE_CHANNELS) is None, self._stores.states.unreachable()
-        return [
-            {
-                **(_masked(row) if manages else {name: row[name] for name in ("_id", "name", "type", "enabled", "language", "version")}),
-                "unreachable_since": states.get(row["_id"]),
-            }
-            for row in self._stores.channels.all()
-        ]
+        manages = lacks(actor, May.MANAGE_CHANNELS) is None
+        rows = [_masked(row) if manages else {name: row[name] for name in SEEN_BY_ALL} for row in self._stores.channels.all()]
+        return self._with_states(rows)
 
     def names(self) -> list[str]:
         """Returns the names of all channels that are enabled, for the select of a form."""
         return [row["name"] for row in self._stores.channels.all() if row["enabled"]]
 
     def get(self, actor: Actor, channel_id: str) -> Document:
-        """Returns a channel with masked secrets. Raises NotFound."""
+        """Returns a channel with masked secrets, `unreachable_since` and `broken`. Raises NotFound."""
         require(actor, May.MANAGE_CHANNELS)
-        return _masked(self._stored(channel_id))
+        (row,) = self._with_states([_masked(self._stored(channel_id))])
+        return row
+
+    def broken(self) -> list[tuple[str, Broken]]:
+        """Returns the names of the channels that refuse messages, each with its mark."""
+        return broken_channels(self._stores.channels, self._stores.states)
 
     def users(self, actor: Actor, channel_id: str) -> list[str]:
-        """Returns the names of the jobs that name a channel."""
+        """Returns the names of the jobs, and of the channels as `channel:NAME`, that name a channel."""
         require(actor, May.MANAGE_CHANNELS)
         return self._used_by(self._stored(channel_id)["name"])
 
-    def create(self, actor: Actor, *, name: str, type: str, settings: Any, enabled: bool = True, language: str = "") -> Document:
+    def create(
+        self, actor: Actor, *, name: str, type: str, settings: Any, enabled: bool = True, language: str = "", fallback: str = ""
+    ) -> Document:
         """Creates a channel and returns it with masked secrets. Raises ValidationFailed, DuplicateName, LimitReached."""
         require(actor, May.MANAGE_CHANNELS)
         name = normal(name) if isinstance(name, str) else name
-        channel, now = self._validate(name, type, settings, language), self._clock.now()
+        channel, now = self._validate(name, type, settings, language, fallback), self._clock.now()
         if self._stores.channels.count() >= MOST_CHANNELS:
             raise LimitReached(say("There are {most} channels already. Delete one first.", most=MOST_CHANNELS))
         row: Document = {
@@ -104,6 +109,7 @@ class Channels:
             "settings": self._vault.seal(Inventory.of(channel.settings_schema(), settings)),
             "enabled": enabled,
             "language": language,
+            "fallback": normal(fallback),
             "version": 1,
             "created_by": actor.email,
             "created_at": now,
@@ -124,10 +130,11 @@ class Channels:
         settings: Any,
         enabled: bool | None = None,
         language: str | None = None,
+        fallback: str | None = None,
         version: int | None = None,
     ) -> Document:
         """Changes a channel and returns it with masked secrets. A secret that is given as MASK stays, unless it would go elsewhere; what is
-        None stays, too. Raises ValidationFailed, DuplicateName, StaleVersion, NotFound; Conflict for another name while jobs name it."""
+        None stays, too. Raises ValidationFailed, DuplicateName, StaleVersion, NotFound; Conflict for another name while it is in use."""
         require(actor, May.MANAGE_CHANNELS)
         old = self._stored(channel_id)
         if version is not None and version != old["version"]:
@@ -135,7 +142,8 @@ class Channels:
         name = normal(name) if isinstance(name, str) else name
         enabled = old["enabled"] if enabled is None else enabled
         language = old["language"] if language is None else language
-        channel = self._validate(name, old["type"], settings, language, old)
+        fallback = old["fallback"] if fallback is None else fallback
+        channel = self._validate(name, old["type"], settings, language, fallback, old)
         if name != old["name"]:
             self._require_unused(old["name"])
         new = {
@@ -144,6 +152,7 @@ class Channels:
             "settings": self._vault.seal(Inventory.of(channel.settings_schema(), settings, old["settings"])),
             "enabled": enabled,
             "language": language,
+            "fallback": normal(fallback),
             "version": old["version"] + 1,
             "updated_by": actor.email,
             "updated_at": self._clock.now(),
@@ -155,7 +164,7 @@ class Channels:
         return _masked(new)
 
     def delete(self, actor: Actor, channel_id: str) -> None:
-        """Deletes a channel that no job names. Raises Conflict, NotFound."""
+        """Deletes a channel that no job and no other channel names. Raises Conflict, NotFound."""
         require(actor, May.MANAGE_CHANNELS)
         row = self._stored(channel_id)
         self._require_unused(row["name"])
@@ -169,14 +178,17 @@ class Channels:
         row = self._stored(channel_id)
         with self._audit.action(actor, "channel.test", kind="channel", target_id=channel_id, name=row["name"]):
             delivery = self._test_delivery(actor, row)
-            self._stores.deliveries.add([delivery])
             outcome = self._posting.send(delivery)
-            # A person waits for the answer: a failed test is not tried again.
-            final = DeliveryStatus.SENT if outcome.error is None else DeliveryStatus.REFUSED
-            self._stores.deliveries.settle(delivery, final, outcome.attempt)
-        return outcome.attempt
+            attempt, status = outcome.attempt, DeliveryStatus.SENT if outcome.error is None else DeliveryStatus.REFUSED
+            # Written when it has ended, because a person waits for the answer: no sender tries it again, however long the receiver takes.
+            self._stores.deliveries.add([replace(delivery, status=status, settled_at=attempt.at, attempts=(attempt,))])
+            if note_answer(self._stores.states, delivery, outcome):
+                self._stores.deliveries.hasten(channel_id, now=self._clock.now())
+        return attempt
 
-    def problems(self, name: Any, type: Any, settings: Any, language: Any = "", old: Document | None = None) -> list[FieldError]:
+    def problems(
+        self, name: Any, type: Any, settings: Any, language: Any = "", fallback: Any = "", old: Document | None = None
+    ) -> list[FieldError]:
         """Returns all errors for which a channel cannot be created with these values (JSON that nobody has checked yet), or `old` changed
         to them."""
         errors = []
@@ -187,6 +199,10 @@ class Channels:
             errors += DuplicateName(name).errors
         if language and language not in LANGUAGES:
             errors.append(FieldError("/language", say("must be one of {known}", known=", ".join(LANGUAGES))))
+        if fallback and isinstance(name, str):
+            before = old["name"] if old else ""
+            problem = fallback_problem(self._stores.channels, fallback, own=name, before=before)
+            errors += [FieldError("/fallback", problem)] if problem else []
         channel = self.types.get(type) if isinstance(type, str) else None
         if channel is None:
             return [*errors, FieldError("/type", say("must be one of {known}", known=", ".join(self.types.names())))]
@@ -204,13 +220,13 @@ class Channels:
         if wrong:
             return wrong
         return [
-            FieldError(f"/settings{pointer}", say("is not the name of a {kind} connection: {name!r}", kind=kind, name=name))
+            FieldError(f"/settings{pointer}", no_connection(kind, name))
             for pointer, name, kind in Inventory.of(schema, unmasked).connections()
             if name not in self._connection_names(kind)
         ]
 
-    def _validate(self, name: str, type: str, settings: Any, language: str, old: Document | None = None) -> Channel:
-        errors = self.problems(name, type, settings, language, old)
+    def _validate(self, name: str, type: str, settings: Any, language: str, fallback: str, old: Document | None = None) -> Channel:
+        errors = self.problems(name, type, settings, language, fallback, old)
         if errors == list(DuplicateName(name).errors):
             raise DuplicateName(name)
         channel = self.types.get(type)
@@ -226,19 +242,23 @@ class Channels:
         if users:
             raise Conflict(say("Channel {name!r} is used by {users}", name=name, users=", ".join(users)))
 
+    def _with_states(self, rows: list[Document]) -> list[Document]:
+        unreachable, broken = self._stores.states.unreachable(), self._stores.states.broken()
+        marks = {channel_id: {"since": mark.since, "reason": mark.reason} for channel_id, mark in broken.items()}
+        return [{**row, "unreachable_since": unreachable.get(row["_id"]), "broken": marks.get(row["_id"])} for row in rows]
+
     def _test_delivery(self, actor: Actor, row: Document) -> Delivery:
-        made_id, now = uuid.uuid4().hex, self._clock.now()
-        message = about_test(row["name"], actor.email, key=made_id, language=row["language"] or "en", in_words=self._in_words, at=now)
+        new_id, now, language = uuid.uuid4().hex, self._clock.now(), row["language"] or DEFAULT_LOCALE
+        message = about_test(row["name"], actor.email, key=new_id, language=language, in_words=self._in_words, at=now)
         return Delivery(
-            id=made_id,
+            id=new_id,
             channel_id=row["_id"],
             channel=row["name"],
             type=row["type"],
             message=message,
             status=DeliveryStatus.WAITING,
             created_at=now,
-            due_at=now + CLAIM,
-            claim=secrets.token_hex(8),
+            due_at=now,
         )
 
     def _stored(self, channel_id: str) -> Document:
@@ -253,4 +273,4 @@ def _masked(row: Document) -> Document:
 
 
 def _audited(row: Document) -> dict[str, Any]:
-    return {**{name: row[name] for name in ("name", "type", "enabled", "language")}, "settings": mask(row["settings"])}
+    return {**{name: row[name] for name in ("name", "type", "enabled", "language", "fallback")}, "settings": mask(row["settings"])}

@@ -9,9 +9,8 @@ from app.jobs.recipients import split
 from app.notification.channel_store import ChannelStore
 from app.notification.delivery import MAIL
 from app.validation.names import normal
+from app.validation.words import DEFAULT_LOCALE
 from templates_lib.addresses import distinct_addresses
-
-ENGLISH = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +21,7 @@ class Target:
     channel: str
     type: str
     recipients: tuple[str, ...] = ()
-    language: str = ENGLISH
+    language: str = DEFAULT_LOCALE
 
 
 def targets_of(channels: ChannelStore, recipients: Iterable[str]) -> list[Target]:
@@ -35,6 +34,6 @@ def targets_of(channels: ChannelStore, recipients: Iterable[str]) -> list[Target
         targets.append(Target(channel_id=MAIL, channel=MAIL, type="mail", recipients=tuple(distinct_addresses(addresses))))
     for name in names:
         row = rows.get(normal(name), {"_id": f"?{name}", "name": name, "type": ""})
-        language = row.get("language") or ENGLISH
+        language = row.get("language") or DEFAULT_LOCALE
         targets.append(Target(channel_id=row["_id"], channel=row["name"], type=row["type"], language=language))
     return targets

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Protocol
 
-from app.notification.message import LONGEST_TEXT, Fact, Link, Message, MessageKind, Severity
+from app.notification.message import LONGEST_TEXT, Excerpt, Fact, Link, Message, MessageKind, Severity, cut
 from app.queue.execution import Execution
 from app.queue.model import Status
 from app.validation.terminal import one_line, plain
@@ -38,7 +38,9 @@ def title_of(status: str, name: str) -> Said:
     return say("{job} failed", job=name)
 
 
-def about_end(execution: Execution, *, key: str, language: str, public_url: str, in_words: InWords, at: datetime) -> Message:
+def about_end(
+    execution: Execution, *, key: str, language: str, public_url: str, in_words: InWords, at: datetime, excerpts: tuple[Excerpt, ...] = ()
+) -> Message:
     """Returns the message about the end of an execution."""
     good, name = execution.status == Status.SUCCESS, one_line(execution.job_name)
     url = f"{public_url.rstrip('/')}/executions/{execution.id}" if public_url else ""
@@ -49,10 +51,11 @@ def about_end(execution: Execution, *, key: str, language: str, public_url: str,
         kind=MessageKind.NOTICE if good else MessageKind.FIRING,
         severity=Severity.GOOD if good else Severity.BAD,
         title=in_words(title_of(execution.status, name), language),
-        text=text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…",
+        text=cut(text, LONGEST_TEXT),
         at=at,
         facts=tuple(Fact(label=in_words(label, language), value=value[:LONGEST_VALUE]) for label, value in _facts(execution)),
         links=(Link(words=in_words(say("Show the execution"), language), url=url),) if url else (),
+        excerpts=excerpts,
         language=language,
         event={
             "type": f"execution.{execution.status}",

@@ -84,28 +84,7 @@ def call_template(
         work = template.preview if start.dry else template.run
         if work is None:
             raise TemplateError("This template has no preview", permanent=True)
-        context = RunContext(
-            log=log,
-            execution_id=start.execution_id,
-            attempt=start.attempt,
-            now=datetime.fromisoformat(start.now),
-            files=Path(start.files),
-            grants={name: ConnectionGrant(name, kind, settings) for name, (kind, settings) in start.connections.items()},
-            allowed_hosts=tuple(start.allowed_hosts),
-            commands=Commands(*map(tuple, start.commands or ())),
-            own=Own(*start.own),
-            triggered_by=start.triggered_by,
-            triggered_by_user=start.triggered_by_user,
-            timeout_seconds=start.timeout_seconds,
-            route=None if start.route is None else Route(*start.route),
-            callback=None if start.callback is None else CallbackAddress(*start.callback),
-            correlation_id=start.correlation_id,
-            traceparent=start.traceparent,
-            calls=calls,
-            report=report,
-            stop=stop,
-        )
-        result: Any = work(start.parameters, context)
+        result: Any = work(start.parameters, _context(start, log=log, report=report, stop=stop, calls=calls))
         if inspect.isawaitable(result):
             import asyncio  # noqa: PLC0415 - the zygote of an asynchronous template has it; the others do without its pages
 
@@ -134,6 +113,30 @@ def call_template(
         end = failure(start.execution_id, type(error).__name__, str(error) or "no error message", trace=trace)
     report.flush()
     return end if calls is None or not calls.made else end._replace(calls=calls.made)
+
+
+def _context(start: Start, *, log: logging.Logger, report: ProgressReport, stop: threading.Event, calls: CallNotes | None) -> RunContext:
+    return RunContext(
+        log=log,
+        execution_id=start.execution_id,
+        attempt=start.attempt,
+        now=datetime.fromisoformat(start.now),
+        files=Path(start.files),
+        grants={name: ConnectionGrant(name, kind, settings) for name, (kind, settings) in start.connections.items()},
+        allowed_hosts=tuple(start.allowed_hosts),
+        commands=Commands(*map(tuple, start.commands or ())),
+        own=Own(*start.own),
+        triggered_by=start.triggered_by,
+        triggered_by_user=start.triggered_by_user,
+        timeout_seconds=start.timeout_seconds,
+        route=None if start.route is None else Route(*start.route),
+        callback=None if start.callback is None else CallbackAddress(*start.callback),
+        correlation_id=start.correlation_id,
+        traceparent=start.traceparent,
+        calls=calls,
+        report=report,
+        stop=stop,
+    )
 
 
 def failure(execution_id: str, error_type: str, message: str, *, permanent: bool = False, trace: str = "") -> End:

@@ -46,6 +46,5 @@ class Planned:
 
     def write(self, entries: Sequence[OutboxEntry]) -> int:
         """Writes entries that are not written yet. Returns how many executions are new."""
-        shadows = [{name: value for name, value in entry.items() if name != MARK} for entry in entries if MARK in entry]
-        self._shadows.add(shadows)
-        return self._queue.add_planned([entry for entry in entries if MARK not in entry] if shadows else entries)
+        self._shadows.add([{name: value for name, value in entry.items() if name != MARK} for entry in entries if MARK in entry])
+        return self._queue.add_planned([entry for entry in entries if MARK not in entry])

@@ -14,7 +14,7 @@ from typing import Any
 from app.audit.model import SYSTEM
 from app.config import Settings, load_settings
 from app.errors import Conflict, NotFound
-from app.factory import build_node, build_services, launch_executor, open_store, require_migrated
+from app.factory import Store, build_node, build_services, launch_executor, open_store, require_migrated
 from app.jobs.filters import JobFilter
 from app.jobs.model import Job
 from app.services import Services
@@ -41,8 +41,8 @@ class UnifiedScheduler:
         with ExitStack() as stack:
             executor = launch_executor(self._settings)
             stack.callback(executor.close)
-            services = self._services(stack)
-            node = build_node(self._settings, self._store(stack), services, executor)
+            store, services = self._open(stack)
+            node = build_node(self._settings, store, services, executor)
             node.start()
             self._running.set()
             self._stop.wait()
@@ -56,13 +56,14 @@ class UnifiedScheduler:
     def get_jobs(self) -> list[dict[str, Any]]:
         """Returns the jobs of the database, at most MOST_JOBS, as {name, interval_seconds, enabled, next_run_at, last_run_at}."""
         with ExitStack() as stack:
-            page = self._services(stack).directory.page(SYSTEM, JobFilter(), limit=MOST_JOBS)
+            _, services = self._open(stack)
+            page = services.directory.page(SYSTEM, JobFilter(), limit=MOST_JOBS)
             return [_old_form(job) for job in page.items]
 
     def run_job(self, name: str) -> str:
         """Runs a job now. Returns the id of its execution. Raises NotFound."""
         with ExitStack() as stack:
-            services = self._services(stack)
+            _, services = self._open(stack)
             job = next(iter(services.directory.page(SYSTEM, JobFilter(name=name), limit=1).items), None)
             if job is None:
                 raise NotFound("job", name)
@@ -74,14 +75,12 @@ class UnifiedScheduler:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _store(self, stack: ExitStack) -> Any:
+    def _open(self, stack: ExitStack) -> tuple[Store, Services]:
+        """Opens the database until `stack` is closed."""
         store = open_store(self._settings)
         stack.callback(store.close)
         require_migrated(store)
-        return store
-
-    def _services(self, stack: ExitStack) -> Services:
-        return build_services(self._settings, self._store(stack))
+        return store, build_services(self._settings, store)
 
 
 def initialize_unified_scheduler() -> UnifiedScheduler:

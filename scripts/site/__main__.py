@@ -18,8 +18,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from app.validation.words import DEFAULT_LOCALE
-from web.contents import Link, Section, sections, title_of, with_headings, with_links
+from web.contents import Link, Section, page_in, sections, title_of
 from web.language import translated
 from web.views.help import DOCS, SECTIONS
 
@@ -44,10 +43,7 @@ def write_sources(language: str, target: Path) -> None:
 
 
 def _page(name: str, names: set[str], language: str) -> str:
-    translation = DOCS / language / f"{name}.md"
-    spoken = language if translation.exists() else DEFAULT_LOCALE
-    text = with_headings((translation if translation.exists() else DOCS / f"{name}.md").read_text("utf-8"))
-    text = with_links(text, posixpath.dirname(name), partial(_written, posixpath.dirname(name), names))
+    text, spoken = page_in(DOCS, name, language, partial(_written, posixpath.dirname(name), names))
     if spoken == language:
         return text
     title = translated(title_of(text), language)

@@ -7,10 +7,11 @@ import json
 import logging
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from templates_lib.base import RunContext
+from templates_lib.masks import Mask
 
 LONGEST_LINE = 4_000  # characters; what is longer goes on in the next line of the log
 LONGEST_REPORT = 262_144  # characters of a line that begins with ::
@@ -18,35 +19,7 @@ MOST_LOGGED = 10_000_000  # bytes, counted as the log of an attempt counts (JOBW
 LINE_BYTES = 40  # what a line counts beside its text
 TAIL_LINES = 20
 LONGEST_TAIL = 500  # characters of each of its lines
-SHORTEST_SECRET = 3  # characters; a shorter one would mask half of the log
-MASKED = "***"
 _PROGRESS = re.compile(r"::progress (\d{1,15})(?:/(\d{1,15}))?(?: (.*))?")
-
-
-class Mask:
-    """Replaces secrets in texts."""
-
-    def __init__(self, secrets: Iterable[str]) -> None:
-        """A secret of several lines is masked line by line, as it is printed."""
-        parts = {part for secret in secrets for part in (secret, *secret.splitlines()) if len(part.strip()) >= SHORTEST_SECRET}
-        self._parts = sorted(parts, key=len, reverse=True)
-        self.longest = len(self._parts[0]) if self._parts else 0
-
-    def text(self, text: str) -> str:
-        """Returns a text without secrets."""
-        for part in self._parts:
-            text = text.replace(part, MASKED)
-        return text
-
-    def value(self, value: Any) -> Any:
-        """Returns a JSON value without secrets in its texts."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, list):
-            return [self.value(item) for item in value]
-        if isinstance(value, dict):
-            return {self.text(name): self.value(item) for name, item in value.items()}
-        return value
 
 
 class Lines:

@@ -13,9 +13,10 @@ from typing import Any, ClassVar
 from templates_lib import fields
 from templates_lib.base import JobResult, JobTemplate, Problem, Program, RunContext, TemplateError
 from templates_lib.command.environment import environment, name_problem
-from templates_lib.command.output import Mask, Output
+from templates_lib.command.output import Output
 from templates_lib.command.process import Command, Ended, run_command
 from templates_lib.command.programs import Account, refusal, resolved_folder
+from templates_lib.masks import Mask
 from templates_lib.messages import Said, joined, say
 
 SETTING = "JOBWRIGHT_COMMAND_PROGRAMS"

@@ -7,70 +7,20 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from itertools import islice
 from typing import Any, ClassVar
-
-from bson import Decimal128
 
 from templates_lib import conditions, fields, mailing, pipelines, statements
 from templates_lib.addresses import distinct_addresses
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
-from templates_lib.cells import cell_value, plain
 from templates_lib.connections.file_store import open_file_store
-from templates_lib.connections.mongodb import open_mongodb
 from templates_lib.connections.smtp import open_smtp
-from templates_lib.connections.sql import open_sql
 from templates_lib.messages import say
+from templates_lib.report_generation.questions import QUESTION, ask
 from templates_lib.report_generation.tables import Chart, Table, columns_of
 
-TIME_MS = 600_000
 MOST_ROWS = 20_000
 MAIL_ROWS = 50  # rows of each table in the text of the mail
 LARGEST_MAIL = 18_000_000  # bytes of files; most servers refuse a message over 25 MB, and base64 adds a third
-_QUESTION = {
-    "oneOf": [
-        {
-            "title": "MongoDB",
-            "type": "object",
-            "required": ["connection", "collection", "pipeline"],
-            "additionalProperties": False,
-            "properties": {
-                "connection": fields.connection("mongodb", "Connection"),
-                "collection": {"type": "string", "title": "Collection", "minLength": 1, "maxLength": 200},
-                "pipeline": pipelines.SCHEMA,
-            },
-        },
-        {
-            "title": "SQL",
-            "type": "object",
-            "required": ["database", "statement"],
-            "additionalProperties": False,
-            "properties": {
-                "database": fields.connection("sql", "SQL database"),
-                "statement": {
-                    "type": "string",
-                    "title": "Statement",
-                    "minLength": 1,
-                    "maxLength": 50_000,
-                    "x-widget": "textarea",
-                    "x-rows": 5,
-                    "x-placeholder": "SELECT country, count(*) AS orders FROM orders WHERE at >= :since GROUP BY country",
-                },
-                "values": {
-                    "type": "object",
-                    "title": "Values",
-                    "x-dynamic": True,
-                    "maxProperties": 100,
-                    "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$"},
-                    "additionalProperties": {"type": ["string", "number", "boolean", "null"], "title": "Value"},
-                },
-            },
-        },
-    ],
-    "title": "Query",
-    "x-choice-title": "Type of database",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +84,7 @@ class ReportGeneration(JobTemplate):
                             "x-widget": "textarea",
                             "x-rows": 2,
                         },
-                        "question": _QUESTION,
+                        "question": QUESTION,
                         "columns": {
                             "type": "array",
                             "title": "Columns",
@@ -332,14 +282,12 @@ class ReportGeneration(JobTemplate):
         ctx.progress(1, 1)
         return JobResult(f"{params['title']}: {', '.join(words)}", data)
 
-    # -- questions ------------------------------------------------------------------------------------------------
+    # -- steps ----------------------------------------------------------------------------------------------------
 
     def _table(self, section: Mapping[str, Any], ctx: RunContext) -> Table:
         most = section.get("most_rows", 1000)
-        question, wanted = section["question"], section.get("columns", ())
-        names, rows = (self._ask_mongodb if "pipeline" in question else self._ask_sql)(
-            question, [column["field"] for column in wanted], most + 1, ctx
-        )
+        wanted = section.get("columns", ())
+        names, rows = ask(section["question"], [column["field"] for column in wanted], most + 1, ctx)
         columns = columns_of(wanted, names, rows)
         chart = section.get("chart")
         drawn = (
@@ -352,32 +300,6 @@ class ReportGeneration(JobTemplate):
                 "%s: no chart, as the answer has no %s", section["title"], ", ".join({chart["label"], *chart["values"]} - set(names))
             )
         return Table(section["title"], columns, rows[:most], drawn, section.get("text", ""), more=len(rows) > most)
-
-    @staticmethod
-    def _ask_mongodb(question: Mapping[str, Any], wanted: Sequence[str], most: int, ctx: RunContext) -> tuple[list[str], list[list[Any]]]:
-        with open_mongodb(ctx, question["connection"]) as database:
-            stages = pipelines.resolve(question["pipeline"], ctx.now)
-            rows = list(islice(_with_safe_points(pipelines.run(database, question["collection"], stages, time_ms=TIME_MS), ctx), most))
-        names = list(wanted) or list(dict.fromkeys(name for row in rows for name in row))
-        return names, [[_amount(cell_value(row, name)) for name in names] for row in rows]
-
-    @staticmethod
-    def _ask_sql(question: Mapping[str, Any], wanted: Sequence[str], most: int, ctx: RunContext) -> tuple[list[str], list[list[Any]]]:
-        from sqlalchemy import text  # noqa: PLC0415 - the service that lists this kind does without it
-
-        with open_sql(ctx, question["database"]) as connection:
-            result = connection.execution_options(stream_results=True).execute(
-                text(question["statement"]), dict(question.get("values", {}))
-            )
-            if not result.returns_rows:
-                return list(wanted), []
-            columns = list(result.keys())
-            rows = [[plain(_amount(value)) for value in row] for row in islice(_with_safe_points(result, ctx), most)]
-        names = list(wanted) or columns
-        places = [columns.index(name) if name in columns else None for name in names]
-        return names, [[None if place is None else row[place] for place in places] for row in rows]
-
-    # -- files ----------------------------------------------------------------------------------------------------
 
     @staticmethod
     def _files(params: Mapping[str, Any], tables: Sequence[Table], ctx: RunContext) -> Iterator[ReportFile]:
@@ -443,20 +365,6 @@ def _dates(section: Mapping[str, Any], ctx: RunContext) -> dict[str, Any]:
     """Returns how the dates of a section's pipeline were read; empty if it has none."""
     dates = [date.as_json() for date in conditions.read_dates(section["question"].get("pipeline"), ctx.now, "/question/pipeline")]
     return {"dates": dates} if dates else {}
-
-
-def _with_safe_points(rows: Iterable[Any], ctx: RunContext) -> Iterator[Any]:
-    """Yields the rows, with a safe point before every thousand."""
-    for place, row in enumerate(rows):
-        if place % 1000 == 0:
-            ctx.check_cancelled()
-        yield row
-
-
-def _amount(value: Any) -> Any:
-    """Returns an exact decimal as a float, so that it is shown as a number; any other value as it is."""
-    exact = value.to_decimal() if isinstance(value, Decimal128) else value
-    return float(exact) if isinstance(exact, Decimal) else value
 
 
 def _slug(title: str) -> str:

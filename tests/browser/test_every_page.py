@@ -50,6 +50,7 @@ ADMINS = {
     "/connections",
     "/channels",
     "/deliveries",
+    "/deliveries?status=refused",
     "/deliveries?status=sent",
     "/deliveries/:id",
     "/calendars",
@@ -104,6 +105,9 @@ def house(service: Service) -> Service:
         channel = {"name": "ops", "type": "mail", "settings": recipients, "enabled": False}
         made = api.post("/api/admin/channels", json=channel).raise_for_status().json()["channel"]["_id"]
         api.post(f"/api/admin/channels/{made}/test").raise_for_status()
+        refusing = {"name": "chat", "type": "slack", "settings": {"url": "http://127.0.0.1:9/hook"}, "fallback": "ops"}
+        made = api.post("/api/admin/channels", json=refusing).raise_for_status().json()["channel"]["_id"]
+        assert api.post(f"/api/admin/channels/{made}/test").raise_for_status().json()["result"] == "refused"  # it is broken
         definition = {"name": "Quick", "description": "A short one", "category": "Tests", "icon": "zap", "parameters": {}}
         api.post("/api/admin/job-templates", json={"type": "quick", "base": "test_scheduler", "definition": definition}).raise_for_status()
         api.post("/api/admin/job-templates/quick/publish", json={}).raise_for_status()

@@ -12,17 +12,17 @@ import pytest
 
 from app.notification.channels.base import Channel, Refused, Unknown, Unreachable
 from app.notification.channels.catalogue import ChannelTypes
-from app.notification.channels.discord.channel import payload as discord
-from app.notification.channels.slack.channel import payload as slack
-from app.notification.channels.teams.channel import payload as teams
-from app.notification.message import Fact, Link, Message, MessageKind, Severity
+from app.notification.channels.discord.channel import Discord
+from app.notification.channels.slack.channel import Slack
+from app.notification.channels.teams.channel import Teams
+from app.notification.message import Excerpt, Fact, Link, Message, MessageKind, Severity
 from app.validation import SchemaValidator
 from templates_lib.base import ConnectionGrant
 from templates_lib.net import open_http
 from tests.builders.channels import receiver
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
-OVER_HTTP = [channel for channel in ChannelTypes.discover() if channel.type != "mail"]
+OVER_HTTP = [channel for channel in ChannelTypes.discover() if channel.type not in {"mail", "apprise"}]
 MESSAGE = Message(
     key="k1",
     thread="t",
@@ -34,7 +34,10 @@ MESSAGE = Message(
     facts=(Fact(label="Attempts", value="3"),),
     links=(Link(words="Show the execution", url="https://jobs.example.com/executions/1"),),
 )
+LOG = (Excerpt(words="The last error in the log", lines=("12:00:00 ERROR ```<!channel>",)), Excerpt(words="Log", lines=("a", "the end")))
+LOGGED = replace(MESSAGE, excerpts=LOG)
 HUGE = replace(MESSAGE, title="t" * 9_000, text="x" * 9_000, facts=tuple(Fact(label="l" * 3_000, value="v" * 3_000) for _ in range(60)))
+HUGE_LOG = replace(HUGE, excerpts=tuple(Excerpt(words="w" * 900, lines=("&" * 500,) * 9 + ("the end",)) for _ in range(2)))
 
 
 class Doors:
@@ -47,6 +50,12 @@ class Doors:
     def now(self) -> datetime:
         return NOW
 
+    def allowed_hosts(self) -> list[str]:
+        return ["127.0.0.1"]
+
+    def apprise_schemes(self) -> list[str]:
+        return ["json", "ntfy"]
+
 
 @pytest.mark.parametrize("channel", OVER_HTTP, ids=lambda channel: channel.type)
 def test_a_channel_says_what_became_of_a_message(channel: Channel) -> None:
@@ -55,7 +64,7 @@ def test_a_channel_says_what_became_of_a_message(channel: Channel) -> None:
         settings = {"url": target.url}
         assert SchemaValidator(channel.settings_schema()).errors(settings) == []
         assert target.url not in channel.place(settings), "an address may be a secret"
-        for message in (MESSAGE, HUGE):
+        for message in (MESSAGE, LOGGED, HUGE, HUGE_LOG):
             assert "answered 200" in channel.send(message, settings, Doors()).words
         target.answers = [404, 503, (429, {"retry-after": "7"})]
         with pytest.raises(Refused):
@@ -73,25 +82,30 @@ def test_a_channel_says_what_became_of_a_message(channel: Channel) -> None:
 
 
 def test_slack_gets_blocks_within_its_limits_and_no_markup() -> None:
-    for message in (MESSAGE, HUGE):
-        body = slack(message)
+    for message in (MESSAGE, LOGGED, HUGE, HUGE_LOG):
+        body = Slack().payload(message)
         assert len(body["blocks"]) <= 50
         for block in body["blocks"]:
             assert len(block.get("text", {}).get("text", "")) <= (150 if block["type"] == "header" else 3_000)
             assert len(block.get("fields", [])) <= 10
             assert all(len(field["text"]) <= 2_000 for field in block.get("fields", []))
-    assert "<!channel>" not in json.dumps(slack(MESSAGE))
-    assert "&lt;!channel&gt; &amp;" in json.dumps(slack(MESSAGE))
+    assert "<!channel>" not in json.dumps(Slack().payload(LOGGED))
+    last = Slack().payload(HUGE_LOG)["blocks"][-1]["text"]["text"]
+    assert last.endswith("the end```"), "the newest lines are kept"
+    assert last.count("```") == 2
+    assert "&lt;!channel&gt; &amp;" in json.dumps(Slack().payload(MESSAGE))
 
 
 def test_discord_gets_an_embed_within_its_limits_and_mentions_nobody() -> None:
-    for message in (MESSAGE, HUGE):
-        body = discord(message)
+    for message in (MESSAGE, LOGGED, HUGE, HUGE_LOG):
+        body = Discord().payload(message)
         (embed,) = body["embeds"]
         assert body["allowed_mentions"] == {"parse": []}
         assert (len(embed["title"]) <= 256, len(embed["description"]) <= 4_096, len(embed["fields"]) <= 25) == (True, True, True)
         assert all(0 < len(field["name"]) <= 256 and 0 < len(field["value"]) <= 1_024 for field in embed["fields"])
         assert _characters(embed) <= 6_000, "of all texts together"
+        assert embed["description"].count("```") % 2 == 0
+    assert "the end" in Discord().payload(LOGGED)["embeds"][0]["description"]
 
 
 def _characters(embed: dict[str, Any]) -> int:
@@ -99,9 +113,10 @@ def _characters(embed: dict[str, Any]) -> int:
 
 
 def test_teams_gets_a_card_within_its_limit() -> None:
-    for message in (MESSAGE, HUGE):
-        body = teams(message)
+    for message in (MESSAGE, LOGGED, HUGE, HUGE_LOG):
+        body = Teams().payload(message)
         (card,) = body["attachments"]
         assert card["contentType"] == "application/vnd.microsoft.card.adaptive"
         assert len(json.dumps(body, ensure_ascii=False).encode()) <= 28_000
     assert body["attachments"][0]["content"]["body"][0]["inlines"][0]["type"] == "TextRun"
+    assert body["attachments"][0]["content"]["body"][-1]["inlines"][0]["text"].endswith("the end")

@@ -11,7 +11,7 @@ from pymongo.database import Database
 
 from app.errors import DuplicateName
 from app.mongo import Document
-from app.notification.channel_store import ChannelStateStore, ChannelStore, channel_problem
+from app.notification.channel_store import Broken, ChannelStateStore, ChannelStore, broken_channels, channel_problem
 from app.notification.delivery import LADDER, MOST_ATTEMPTS, Delivery, DeliveryFilter, DeliveryStatus, Try, delivery_id
 from app.notification.delivery_store import NotificationDeliveryStore
 from app.notification.message import Fact, Link, Message, MessageKind, Severity
@@ -26,7 +26,15 @@ def later(seconds: float) -> datetime:
 
 
 def channel(name: str = "ops", **fields: Any) -> Document:
-    made = {"name": name, "type": "webhook", "settings": {"url": "https://x.example.com"}, "enabled": True, "language": "de", "version": 1}
+    made = {
+        "name": name,
+        "type": "webhook",
+        "settings": {"url": "https://x.example.com"},
+        "enabled": True,
+        "language": "de",
+        "fallback": "",
+        "version": 1,
+    }
     times = {"created_by": "ada", "created_at": NOW, "updated_by": "ada", "updated_at": NOW}
     return {"_id": f"id of {name}", **made, **times, **fields}
 
@@ -95,12 +103,30 @@ def test_a_channel_that_cannot_be_reached_is_looked_at_by_one_node(database: Dat
     assert states.unreachable() == {}
 
 
+def test_a_channel_that_refuses_is_broken_until_it_takes_a_message(database: Data) -> None:
+    channels, states = ChannelStore(database), ChannelStateStore(database)
+    channels.add(channel("ops"))
+    channels.add(channel("off", enabled=False, fallback="ops"))
+    for minute, reason in enumerate(("gone", "still gone")):
+        for name in ("id of ops", "id of off", "mail", "deleted"):
+            states.note_broken(name, at=later(60 * minute), reason=reason)
+    assert broken_channels(channels, states) == [(name, Broken(since=NOW, reason="still gone")) for name in ("Mail addresses", "ops")]
+    assert states.unreachable() == {}
+    states.note_unreachable("mail", at=later(5), scout_at=later(9))
+    assert [states.note_reached(name) for name in ("id of ops", "id of ops", "mail")] == [True, False, True]
+    assert (broken_channels(channels, states), states.unreachable()) == ([], {})
+    states.note_broken("mail", at=later(99), reason="again")
+    assert states.broken()["mail"] == Broken(since=later(99), reason="again")
+    assert channels.names_falling_back("ops") == ["off"]
+
+
 def test_a_delivery_is_written_once_and_comes_back_whole(database: Data) -> None:
     deliveries = NotificationDeliveryStore(database)
     deliveries.add([delivery(1), delivery(2)])
-    deliveries.add([delivery(2, job_name="other"), delivery(3)])
+    deliveries.add([delivery(2, job_name="other"), delivery(3, instead_of=("ops", "more"))])
     deliveries.add([])
     assert deliveries.get("d2") == delivery(2)
+    assert deliveries.get("d3") == delivery(3, instead_of=("ops", "more"))
     assert [item.id for item in deliveries.of_execution("run 1")] == ["d1"]
     assert deliveries.get("d9") is None
 

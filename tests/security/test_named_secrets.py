@@ -82,7 +82,7 @@ def test_what_is_wrong_with_a_name_is_said_at_the_secret(services: Services, sup
         return [(one.pointer, one.message) for one in failed.value.errors]
 
     url = "https://example.com/"
-    assert refused(url=url, secret=NAMED) == [("/parameters/secret", "is not the name of a Secret connection: 'stripe'")]
+    assert refused(url=url, secret=NAMED) == [("/parameters/secret", "is not the name of a connection of the kind Secret: 'stripe'")]
     services.connections.create(super_admin, name="stripe", kind="secret", settings={"value": "short"})
     assert refused(url=url, secret=NAMED)[0][0] == "/parameters/secret"  # the schema asks for eight characters of it
     row = next(row for row in services.connections.all(super_admin) if row["name"] == "stripe")

@@ -73,6 +73,7 @@ def test_a_route_that_is_none_is_refused(routes: str) -> None:
     ("lock", "brings"),
     [
         ("requirements-celery.lock", {"celery", "kombu", "redis"}),
+        ("requirements-apprise.lock", {"apprise", "markdown"}),
         ("requirements-otel.lock", {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"}),
     ],
 )

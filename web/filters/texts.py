@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from bson import json_util
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 from markupsafe import Markup, escape
 
 from app.validation.terminal import Run, Style, escaped, plain, runs
@@ -57,7 +60,34 @@ def _text(text: Any) -> str:
     return translated(text) if isinstance(text, Said) else str(text)
 
 
+def _label_cells(state: StateCore) -> None:
+    """Gives each cell of a table the title of its column, which narrow screens show beside it, and lets long names in it break."""
+    titles: list[str] = []
+    column = 0
+    for token, inner in pairwise(state.tokens):
+        if token.type == "table_open":
+            titles = []
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "th_open":
+            titles.append("".join(part.content for part in inner.children or []))
+        elif token.type == "td_open":
+            token.attrSet("data-label", titles[column])
+            column += 1
+            for part in inner.children or []:
+                if part.type == "code_inline":
+                    part.type, part.content = "html_inline", _breakable(part.content)
+
+
+def _breakable(code: str) -> str:
+    """Returns code as HTML. A long name can break at its dots, slashes and underscores."""
+    return f"<code>{_JOINT.sub(_OR_BREAK, str(escape(code)))}</code>"
+
+
+_JOINT = re.compile(r"(?<=[\w\])}])[._/](?=\w)")
+_OR_BREAK = r"\g<0><wbr>"
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+_markdown.core.ruler.push("label_cells", _label_cells)
 
 
 def markdown(text: str) -> Markup:

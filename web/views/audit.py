@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request
@@ -11,14 +10,12 @@ from flask import Blueprint, Response, render_template, request
 from app.accounts.auditors import FORMATS
 from app.audit.model import AuditFilter
 from app.errors import JobwrightError, NotFound
-from app.instants import day_after, midnight
 from app.mongo import Document
-from app.zones import zone
 from templates_lib.messages import say
 from web.current import actor, services, viewer_zone
 from web.filters.parameters import PARAMETERS
 from web.language import translated
-from web.views.common import unknown_filters
+from web.views.common import beginning_of, unknown_filters
 
 blueprint = Blueprint("audit_pages", __name__, url_prefix="/audit")
 
@@ -236,13 +233,9 @@ def export(kind: str) -> Response:
 def _filter() -> AuditFilter:
     text = {name: request.args.get(name, "").strip()[:LONGEST] for name in ("actor", "action", "kind", "target_id", "correlation_id")}
     outcome = request.args.get("outcome", "")
-    return AuditFilter(**text, outcome=outcome if outcome in OUTCOMES else "", begin=_day("begin"), end=_day("end", after=1))
-
-
-def _day(name: str, *, after: int = 0) -> datetime | None:
-    """Returns the beginning of the day in an argument of the address, `after` days later, in the viewer's time zone; None if the argument
-    is not a date."""
-    try:
-        return midnight(day_after(date.fromisoformat(request.args.get(name, "")), after), zone(viewer_zone()))
-    except ValueError:
-        return None
+    return AuditFilter(
+        **text,
+        outcome=outcome if outcome in OUTCOMES else "",
+        begin=beginning_of(request.args.get("begin", "")),
+        end=beginning_of(request.args.get("end", ""), after=1),
+    )

@@ -20,8 +20,6 @@ from web.views.common import CHECK, Editor, form_of, live_options, posted, poste
 
 blueprint = Blueprint("channels_pages", __name__, url_prefix="/channels")
 
-LONGEST_NAME = 80
-
 
 @blueprint.get("")
 def list_channels() -> str:
@@ -29,7 +27,7 @@ def list_channels() -> str:
     rows, types = services().channels.all(actor()), services().channels.types
     manages = lacks(actor(), May.MANAGE_CHANNELS) is None
     places = {row["_id"]: _place(types.get(row["type"]), row) for row in rows} if manages else {}
-    return render_template("channels.html", rows=rows, types=types, places=places, manages=manages, languages=LANGUAGES)
+    return render_template("channels.html", rows=rows, types=types, places=places, manages=manages)
 
 
 def _place(channel: Channel | None, row: Document) -> str:
@@ -95,7 +93,7 @@ def test(channel_id: str) -> Any:
 
 @blueprint.post("/<channel_id>/delete")
 def delete(channel_id: str) -> Any:
-    """Deletes a channel that no job names."""
+    """Deletes a channel that no job and no other channel names."""
     row = services().channels.get(actor(), channel_id)
     services().channels.delete(actor(), channel_id)
     tell(say("Channel {name} deleted", name=row["name"]))
@@ -129,6 +127,7 @@ def _given() -> dict[str, Any]:
         "name": request.form.get("name", "").strip(),
         "enabled": request.form.get("enabled") == "1",
         "language": request.form.get("language", ""),
+        "fallback": request.form.get("fallback", ""),
     }
 
 
@@ -156,7 +155,11 @@ def _page(
     shown = editor.present(
         FieldError(error.pointer.removeprefix("/settings"), error.message) for error in errors if error.pointer.startswith("/settings")
     )
-    titles = {"/name": ("#name", say("Name")), "/language": ("#language", say("Language of messages"))}
+    titles = {
+        "/name": ("#name", say("Name")),
+        "/language": ("#language", say("Language of messages")),
+        "/fallback": ("#fallback", say("Fallback")),
+    }
     others = [error for error in errors if not error.pointer.startswith("/settings")]
     lines = [SummaryLine(error.pointer, *titles.get(error.pointer, ("#job-form", say("Channel"))), error.message) for error in others]
     return render_template(
@@ -164,12 +167,13 @@ def _page(
         channel=channel,
         about=_about(channel),
         row=row,
-        given={"name": "", "enabled": False, "language": "", **given},
+        given={"name": "", "enabled": False, "language": "", "fallback": "", **given},
         controls=shown.controls,
         errors=[*lines, *shown.summary],
         field_errors={error.pointer: error.message for error in others},
         languages=LANGUAGES,
         answer=answer,
+        others=[name for name in services().channels.names() if row is None or name != row["name"]],
         users=sorted(services().channels.users(actor(), row["_id"])) if row is not None else [],
     )
 

@@ -13,7 +13,7 @@ from flask import flash, g, request
 
 from app import instants
 from app.accounts.permissions import May, lacks
-from app.errors import FieldError, ValidationFailed
+from app.errors import FieldError, NotFound, ValidationFailed
 from app.jobs.filters import NEVER, JobFilter
 from app.jobs.recipients import as_recipient
 from app.queue.model import Status
@@ -201,6 +201,28 @@ def tell_gone(editor: Editor) -> None:
 def midnight(day: date) -> datetime:
     """Returns the beginning of a day in the viewer's zone, in UTC."""
     return instants.midnight(day, zone(viewer_zone()))
+
+
+def beginning_of(text: str, *, after: int = 0) -> datetime | None:
+    """Returns the beginning of a day in the viewer's zone, `after` days later; None if the text is no date."""
+    try:
+        return midnight(instants.day_after(date.fromisoformat(text), after))
+    except ValueError:
+        return None
+
+
+def job_named(text: str) -> tuple[str, str]:
+    """Returns the id and the name of the job that a filter names by its id or its name; a text that names no job is returned as both."""
+    if not text:
+        return "", ""
+    named = services().directory.page(actor(), JobFilter(search=text), limit=MOST_OFFERED).items
+    same = next((job for job in named if job.definition.name.casefold() == text.casefold()), None)
+    if same is not None:
+        return same.id, same.definition.name
+    try:
+        return text, services().jobs.get(actor(), text).definition.name
+    except NotFound:
+        return text, text
 
 
 def is_refused() -> bool:

@@ -56,6 +56,7 @@ def show() -> str:
         broken=services().directory.broken(in_use) if actor().groups is None else {},
         given_up=services().given_up.items(actor()),
         undelivered=services().deliveries.undelivered_lately() if actor().groups is None else 0,
+        broken_channels=services().channels.broken() if actor().groups is None else {},
         most_named=MOST_NAMED,
         live=services().history.live_counts(),
         used=[(services().catalogue.find(kind), kind, count) for kind, count in used],

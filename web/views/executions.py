@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any
@@ -17,8 +16,6 @@ from app.correlation import LONGEST_CORRELATION_ID
 from app.errors import ApprovalNeeded, Conflict, JobwrightError, NotFound
 from app.execution.filters import MOST_SEARCHED, ExecutionFilter
 from app.execution.logs import LEVELS
-from app.instants import day_after
-from app.jobs.filters import JobFilter
 from app.jobs.revisions import difference
 from app.mongo import Document
 from app.queue.execution import Execution
@@ -28,7 +25,18 @@ from web.charts import log_diff
 from web.current import actor, services
 from web.filters.times import local
 from web.forms.names import small_number
-from web.views.common import MOST_COUNTED, MOST_OFFERED, Editor, is_htmx, midnight, page_number, parameters_form, tell, unknown_filters
+from web.views.common import (
+    MOST_COUNTED,
+    MOST_OFFERED,
+    Editor,
+    beginning_of,
+    is_htmx,
+    job_named,
+    page_number,
+    parameters_form,
+    tell,
+    unknown_filters,
+)
 from web.views.run_with import answer_run_with, run_with_page
 
 blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
@@ -55,10 +63,10 @@ def list_executions() -> str:
     """Shows all executions that match the filters in the address, newest first."""
     args = request.args
     job, status, trigger = args.get("job", "").strip(), args.get("status", ""), args.get("by", "")
-    begin, end = _day(args.get("from", "")), _day(args.get("to", ""), after=1)
-    job_id, job_name = _job(job)
+    begin, end = beginning_of(args.get("from", "")), beginning_of(args.get("to", ""), after=1)
+    job_id, job_name = job_named(job)
     query = ExecutionFilter(
-        job_id=job_id,
+        job_id=job_id or None,
         template_type=args.get("template") or None,
         search=args.get("q", "").strip()[:200],
         correlation_id=args.get("correlation", "").strip()[:LONGEST_CORRELATION_ID] or None,
@@ -89,20 +97,6 @@ def list_executions() -> str:
     )
 
 
-def _job(text: str) -> tuple[str | None, str]:
-    """Returns the id and the name of the job that a filter names by its id or its name; a text that names no job is returned as both."""
-    if not text:
-        return None, ""
-    named = services().directory.page(actor(), JobFilter(search=text), limit=MOST_OFFERED).items
-    same = next((job for job in named if job.definition.name.casefold() == text.casefold()), None)
-    if same is not None:
-        return same.id, same.definition.name
-    try:
-        return text, services().jobs.get(actor(), text).definition.name
-    except NotFound:
-        return text, text
-
-
 @blueprint.post("/retry")
 def retry_chosen() -> Any:
     """Runs the chosen executions again, each as a new execution, and shows what became of them."""
@@ -128,14 +122,6 @@ def retry_chosen() -> Any:
     if not (queued or asked or wrong):
         tell("Select executions first")
     return redirect(f"{url_for('.list_executions')}?{urlencode(parse_qsl(request.form.get('query', '')))}")
-
-
-def _day(text: str, *, after: int = 0) -> datetime | None:
-    """Returns the beginning of a day in the viewer's zone, `after` days later; None if the text is no date."""
-    try:
-        return midnight(day_after(date.fromisoformat(text), after))
-    except ValueError:
-        return None
 
 
 @blueprint.get("/<execution_id>")

@@ -13,9 +13,8 @@ from markupsafe import Markup, escape
 
 from app.errors import NotFound
 from app.jobtemplates.entry import TemplateVersion
-from app.validation.words import DEFAULT_LOCALE
 from templates_lib.messages import say
-from web.contents import Link, sections, title_of, with_headings, with_links
+from web.contents import Link, anchors, page_in, sections, title_of
 from web.filters.texts import markdown
 from web.language import language, translated
 
@@ -85,7 +84,7 @@ TOPICS = (
     ("/system", "how-to/operate"),
     ("/", "tutorial/first-job"),
 )
-_SECTION = re.compile(r"<h2>(.*?)</h2>")
+_HEADING = re.compile(r"<(h[1-4])>(.*?)</\1>")
 _CELLS = re.compile(r"</t[dh]>\s*<t[dh][^>]*>")
 _BLOCKS = re.compile(r"</?(?:p|h[1-6]|ul|ol|li|table|thead|tbody|tr|pre|blockquote|hr)\b[^>]*>")
 PICTURE_SECONDS = 3600
@@ -110,12 +109,9 @@ def topics_in(wanted: str) -> dict[str, Topic]:
     """Returns all topics by name, each in the wanted language if it is translated, else in English."""
     by_name = {}
     for name in _names():
-        translation = DOCS / wanted / f"{name}.md"
-        spoken = wanted if translation.exists() else DEFAULT_LOCALE
-        text = (translation if translation.exists() else DOCS / f"{name}.md").read_text("utf-8")
-        linked = with_links(with_headings(text), posixpath.dirname(name), _written)
+        text, spoken = page_in(DOCS, name, wanted, _written)
         title = title_of(text)
-        by_name[name] = Topic(name, title if spoken == wanted else translated(title, wanted), linked, spoken)
+        by_name[name] = Topic(name, title if spoken == wanted else translated(title, wanted), text, spoken)
     return by_name
 
 
@@ -217,7 +213,7 @@ def show(name: str) -> str:
 
 def _page(topic: Topic | None, *, query: str = "") -> str:
     groups = [(title, [item for item in topics().values() if _names()[item.name] == title]) for title in SECTIONS.values()]
-    body, sections = _with_places(markdown(topic.text)) if topic else (Markup(), [])
+    body, sections = with_ids(markdown(topic.text)) if topic else (Markup(), [])
     return render_template(
         "help.html",
         groups=groups,
@@ -230,14 +226,10 @@ def _page(topic: Topic | None, *, query: str = "") -> str:
     )
 
 
-def _with_places(html: Markup) -> tuple[Markup, list[tuple[str, str]]]:
-    """Returns a rendered topic whose headings have ids, and (id, words) of each of them."""
-    sections: list[tuple[str, str]] = []
-
-    def place(match: re.Match[str]) -> str:
-        words = Markup(match[1]).striptags()  # noqa: S704 - a part of what markdown-it has escaped
-        name = re.sub(r"[^\w]+", "-", words.lower()).strip("-") or f"section-{len(sections)}"
-        sections.append((name, words))
-        return f'<h2 id="{escape(name)}">{match[1]}</h2>'
-
-    return Markup(_SECTION.sub(place, html)), sections  # noqa: S704 - as above
+def with_ids(html: Markup) -> tuple[Markup, list[tuple[str, str]]]:
+    """Returns a rendered topic whose headings have ids, and (id, words) of each section."""
+    headings = [(level, Markup(words).striptags()) for level, words in _HEADING.findall(html)]  # noqa: S704 - a part of what markdown-it has escaped
+    names = anchors(words for _, words in headings)
+    left = iter(names)
+    placed = _HEADING.sub(lambda match: f'<{match[1]} id="{escape(next(left))}">{match[2]}</{match[1]}>', html)
+    return Markup(placed), [(name, words) for name, (level, words) in zip(names, headings, strict=True) if level == "h2"]  # noqa: S704 - as above

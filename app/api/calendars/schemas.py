@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from marshmallow import fields as ma
 
 from app.api.base_schemas import INSTANT, AnswerSchema, AsIs
-from app.api.present import instant, jsonable
+from app.api.present import jsonable
+from app.instants import as_text
 from app.mongo import Document
 from app.scheduling.calendars import SCHEMA, Blackout
 
@@ -69,4 +70,4 @@ def calendar_json(row: Document) -> dict[str, Any]:
 
 
 def blackout_json(blackout: Blackout) -> dict[str, str]:
-    return {"start": instant(blackout.start), "end": instant(blackout.end)}
+    return {"start": as_text(blackout.start), "end": as_text(blackout.end)}

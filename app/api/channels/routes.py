@@ -95,7 +95,7 @@ def update_channel(channel_id: str, body: dict[str, Any], version: int | None) -
 @blueprint.delete("/<channel_id>")
 @blueprint.response(200, Message)
 def delete_channel(channel_id: str) -> dict[str, str]:
-    """Delete a channel that no job names"""
+    """Delete a channel that no job and no other channel names"""
     services().channels.delete(actor(), channel_id)
     return {"message": "Channel deleted"}
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import fields as ma
-from marshmallow.validate import OneOf
+from marshmallow.validate import Length, OneOf
 
 from app.accounts.preferences import LANGUAGES
 from app.api.base_schemas import INSTANT, AnswerSchema, RecordOut, RequestSchema
-from app.api.present import instant, record_json
+from app.api.present import record_json
+from app.instants import as_text
 from app.mongo import Document
 from app.notification.channels.base import Channel
 from app.notification.delivery import Try
@@ -24,10 +25,18 @@ class ChannelBody(RequestSchema):
     )
     enabled = TrueFalse(metadata={"description": "A disabled channel sends nothing; its messages are held. A new one is enabled"})
     language = ma.String(validate=OneOf(["", *LANGUAGES]), metadata={"description": "The language of its messages; empty: English"})
+    fallback = ma.String(
+        validate=Length(max=80), metadata={"description": "The name of the channel that gets what this one did not deliver; empty: none"}
+    )
 
 
 class NewChannelBody(ChannelBody):
     type = ma.String(required=True)
+
+
+class BrokenOut(AnswerSchema):
+    since = ma.String(required=True, metadata=INSTANT)
+    reason = ma.String(required=True, metadata={"description": "What the receiver said last"})
 
 
 class ChannelOut(RecordOut):
@@ -35,9 +44,13 @@ class ChannelOut(RecordOut):
     type = ma.String(required=True)
     enabled = ma.Boolean(required=True)
     language = ma.String(required=True)
+    fallback = ma.String(required=True)
     version = ma.Integer(required=True)
     unreachable_since = ma.String(
-        allow_none=True, metadata={**INSTANT, "description": "In lists: since when it cannot be reached; null if it can"}
+        allow_none=True, metadata={**INSTANT, "description": "When read: since when it cannot be reached; null if it can"}
+    )
+    broken = ma.Nested(
+        BrokenOut, allow_none=True, metadata={"description": "When read: set if it refused a message and has taken none since"}
     )
     settings = ma.Dict(metadata={"description": "By the schema of its type; secrets are masked. Only super-admins see them"})
 
@@ -87,4 +100,4 @@ def type_json(channel: Channel) -> dict[str, Any]:
 
 def try_json(attempt: Try) -> dict[str, Any]:
     """Returns one try to send."""
-    return {"at": instant(attempt.at), "took_ms": attempt.took_ms, "result": attempt.result, "reason": attempt.reason, "by": attempt.by}
+    return {"at": as_text(attempt.at), "took_ms": attempt.took_ms, "result": attempt.result, "reason": attempt.reason, "by": attempt.by}

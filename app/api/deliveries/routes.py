@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
 from app.api.deliveries.schemas import NotificationEnvelope, NotificationList, NotificationQuery, delivery_json
-from app.api.present import instant
-from app.notification.delivery import DeliveryFilter
+from app.notification.delivery import DeliveryFilter, place_from
 
 blueprint = ApiBlueprint("Notifications", __name__, url_prefix="/api/admin/deliveries", description="Every message to people")
 
@@ -20,19 +18,9 @@ blueprint = ApiBlueprint("Notifications", __name__, url_prefix="/api/admin/deliv
 def list_deliveries(query: dict[str, Any]) -> dict[str, Any]:
     """List notifications, newest first; go on with `after`, the text in `next`"""
     same = {name: query[name] for name in ("status", "job_id", "execution_id", "begin", "end")}
-    wanted = DeliveryFilter(channel_id=query["channel"], before=_place(query["after"]), **same)
-    rows, more = services().deliveries.page(actor(), wanted, limit=query["limit"])
-    after = f"{instant(rows[-1].created_at)}~{rows[-1].id}" if more else None
-    return {"deliveries": [delivery_json(row) for row in rows], "next": after}
-
-
-def _place(text: str) -> tuple[datetime, str] | None:
-    at, _, last_id = text.partition("~")
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        return None
-    return (moment, last_id) if moment.tzinfo is not None else None
+    wanted = DeliveryFilter(channel_id=query["channel"], before=place_from(query["after"]), **same)
+    rows, place = services().deliveries.page(actor(), wanted, limit=query["limit"])
+    return {"deliveries": [delivery_json(row) for row in rows], "next": place or None}
 
 
 @blueprint.get("/<delivery_id>")

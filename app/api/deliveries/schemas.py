@@ -59,6 +59,7 @@ class NotificationOut(RecordOut):
     due_at = ma.String(required=True, metadata={**INSTANT, "description": "While it waits: the next try"})
     settled_at = ma.String(allow_none=True, metadata=INSTANT)
     failures = ma.Integer(required=True)
+    instead_of = ma.List(ma.String(), required=True, metadata={"description": "The channels that did not deliver this message before"})
     key = ma.String(required=True, metadata={"description": "What the receiver recognises a repetition by"})
     message = ma.Nested(MessageOut, required=True)
     attempts = ma.List(ma.Nested(TryOut), required=True)
@@ -84,6 +85,7 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
         **shown,
         "status": delivery.status.value,
         "recipients": list(delivery.recipients),
+        "instead_of": list(delivery.instead_of),
         "message": {"title": message.title, "text": message.as_text(), "kind": message.kind.value, "language": message.language},
         "attempts": [try_json(attempt) for attempt in delivery.attempts],
     }

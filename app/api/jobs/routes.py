@@ -17,9 +17,10 @@ from app.api.executions.schemas import ExecutionList, ExecutionQuery, RunEnvelop
 from app.api.jobs.answers import client_locale, created_job, job_answer, show_job, warnings_json
 from app.api.jobs.schemas import BackfillOut, JobChanges, JobEnvelope, JobList, JobQuery, RunBody, SettleBody, Validated
 from app.api.paging import page_json
-from app.api.present import execution_json, instant, jsonable
+from app.api.present import execution_json, jsonable
 from app.errors import FieldError
 from app.execution.filters import ExecutionFilter
+from app.instants import as_text
 from app.jobs.filters import JobFilter
 from app.jobs.model import to_plain
 from app.jobs.schema import JobDefinitionSchema, PauseSchema, ShadowSchema
@@ -66,7 +67,7 @@ def validate_job(body: Any) -> dict[str, Any]:
         "valid": True,
         "job": job,
         "schedule_words": trigger.words(client_locale()),
-        "next_runs": [instant(run) for run in trigger.preview(services().clock.now(), PREVIEWED_RUNS)],
+        "next_runs": [as_text(run) for run in trigger.preview(services().clock.now(), PREVIEWED_RUNS)],
         "warnings": warnings_json(definition),
     }
 

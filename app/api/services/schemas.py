@@ -9,8 +9,9 @@ from typing import Any
 from marshmallow import fields as ma
 
 from app.api.base_schemas import INSTANT, AnswerSchema, FieldErrorOut, RequestSchema
-from app.api.present import errors_json, instant, jsonable
+from app.api.present import errors_json, jsonable
 from app.connections.services import NewKey
+from app.instants import as_text
 from app.integrations.callbacks.breaker import Circuit
 from app.integrations.callbacks.endpoint import Endpoint
 from app.integrations.services.declaration import HEARTBEAT, MANIFEST, MOST_JOBS, REGISTRATION
@@ -204,7 +205,7 @@ def _manifest_json(service: Service) -> dict[str, Any] | None:
     manifest = service.manifest
     if manifest is None:
         return None
-    return {"version": manifest.version, "digest": manifest.digest, "etag": manifest.etag, "at": instant(manifest.at)}
+    return {"version": manifest.version, "digest": manifest.digest, "etag": manifest.etag, "at": as_text(manifest.at)}
 
 
 def _instance_json(item: Instance, now: datetime) -> dict[str, Any]:

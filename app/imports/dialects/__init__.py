@@ -1,1 +1,1 @@
-"""Rules of other schedulers: when their entries fire, and what schedule a job gets for them. Nothing here uses app.triggers."""
+"""Rules of other schedulers: when their entries fire, worked out without app.triggers, and what schedule a job gets for them."""

@@ -14,17 +14,17 @@ from typing import Any
 
 from app.imports.dialects.aps import FIELDS, CronRule, TriggerRefused, read_cron
 from app.imports.dialects.spelling import schedule_of
-from app.imports.dialects.undecided import without_schedule
 from app.imports.entries import Draft
 from app.imports.fires import Times
+from app.imports.intervals import SECOND, interval_seconds, interval_times, next_whole_second, single_time, whole_second
+from app.imports.undecided import without_schedule
+from app.imports.wall_schedules import NoSchedule
 from app.zones import is_zone
 from app.zones import zone as zone_of
 
 Spec = Mapping[str, Any]
-LONGEST_SECONDS = 31_536_000  # of an interval: a year
 MOST_INTERVAL = 1_000  # of a calendar rule
 MOST_JITTER = 86_400
-_SECOND = timedelta(seconds=1)
 _ZONE_UNKNOWN = "its time zone is not known. Give it with --zone"
 
 
@@ -118,7 +118,7 @@ def _of_rule(rule: CronRule, text: str, draft: Draft) -> bool:
         why = "neither a cron expression nor a calendar rule can combine these days, or the day has more than 1,440 times"
         without_schedule(draft, "trigger", text, why)
         return False
-    start, end = rule.start, rule.end + _SECOND if rule.end else None
+    start, end = rule.start, rule.end + SECOND if rule.end else None
     if years:
         first, last = _midnight(date(years[0], 1, 1), rule.timezone), _midnight(date(min(years[-1], 9998) + 1, 1, 1), rule.timezone)
         start, end = max(first, start or first), min(last, end or last) if years[-1] < 9999 else end
@@ -131,10 +131,10 @@ def _bounds(start: datetime | None, end: datetime | None, draft: Draft) -> dict[
     """Returns the beginning and the end of a schedule. `end` is the first instant after the last time."""
     bounds = {}
     if start is not None:
-        bounds["start_at"] = _up(start).isoformat()
+        bounds["start_at"] = next_whole_second(start).isoformat()
         draft.mapped("start_date", start.isoformat(), "schedule.start_at")
     if end is not None:
-        bounds["end_at"] = _down(end).isoformat()
+        bounds["end_at"] = whole_second(end).isoformat()
         draft.mapped(
             "end_date", end.isoformat(), "schedule.end_at", "the end of a trigger is its last time, and that of a job comes after it"
         )
@@ -171,41 +171,34 @@ def _both(spec: Spec, timezone: str, draft: Draft) -> Times | None:
 
 def _interval(spec: Spec, zone: str, next_run: datetime | None, draft: Draft) -> Times | None:
     """An interval counts on from the time that is noted as the next one, or from its start if it has jitter, which moves that time."""
-    seconds, text = spec["seconds"], describe(spec)
-    if seconds != int(seconds) or not 1 <= seconds <= LONGEST_SECONDS:
-        without_schedule(draft, "trigger", text, "an interval is a whole number of seconds, at most a year")
+    try:
+        seconds = interval_seconds(spec["seconds"])
+    except NoSchedule as refused:
+        without_schedule(draft, "trigger", describe(spec), str(refused))
         return None
     start, end = _instant(spec.get("start")), _instant(spec.get("end"))
-    first = _down((None if spec.get("jitter") else next_run) or start or datetime(2000, 1, 1, tzinfo=UTC))
-    end_at = _down(end) + _SECOND if end else None
+    first = whole_second((None if spec.get("jitter") else next_run) or start or datetime(2000, 1, 1, tzinfo=UTC))
+    end_at = whole_second(end) + SECOND if end else None
     draft.body["schedule"] = {
         "type": "interval",
-        "interval_seconds": int(seconds),
+        "interval_seconds": seconds,
         "timezone": zone,
         "start_at": first.isoformat(),
         **({"end_at": end_at.isoformat()} if end_at else {}),
     }
-    draft.mapped("interval", f"{int(seconds)} s", "schedule.interval_seconds")
+    draft.mapped("interval", f"{seconds} s", "schedule.interval_seconds")
     draft.mapped("start_date", first.isoformat(), "schedule.start_at", "the interval is counted from here, in whole seconds")
     draft.mapped("timezone", zone, "schedule.timezone", "an interval has the same length in all time zones")
     if end:
         draft.mapped("end_date", end.isoformat(), "schedule.end_at")
-    return partial(interval_times, first, timedelta(seconds=int(seconds)), end_at)
-
-
-def interval_times(first: datetime, step: timedelta, end: datetime | None, after: datetime, until: datetime) -> Iterator[datetime]:
-    """The times of an interval in (after, until], in UTC, ascending. `end` is the first instant that is too late."""
-    moment = first + step * max(0, (after - first) // step + 1)
-    while moment <= until and (end is None or moment < end):
-        yield moment.astimezone(UTC)
-        moment += step
+    return partial(interval_times, first, timedelta(seconds=seconds), end_at)
 
 
 def _once(spec: Spec, draft: Draft) -> Times | None:
-    at = _up(_required(spec["at"]))
+    at = next_whole_second(_required(spec["at"]))
     draft.body["schedule"] = {"type": "once", "run_at": at.isoformat()}
     draft.mapped("run_date", spec["at"], "schedule.run_at")
-    return partial(interval_times, at, timedelta(days=36_500), at + _SECOND)
+    return partial(single_time, at)
 
 
 def _calendar_interval(spec: Spec, zone: str, draft: Draft) -> Times | None:
@@ -281,12 +274,3 @@ def _instant(text: str | None) -> datetime | None:
 
 def _required(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
-
-
-def _down(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(microsecond=0)
-
-
-def _up(moment: datetime) -> datetime:
-    whole = _down(moment)
-    return whole if whole == moment else whole + _SECOND

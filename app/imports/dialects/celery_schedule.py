@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from app.imports.dialects.celery import FIELDS, Crontab, CrontabRefused, read_crontab
 from app.imports.dialects.spelling import schedule_of
-from app.imports.dialects.undecided import without_schedule
 from app.imports.entries import Draft
 from app.imports.fires import HORIZON, Times
+from app.imports.intervals import interval_seconds, interval_times, next_whole_second, single_time, whole_second
+from app.imports.undecided import without_schedule
+from app.imports.wall_schedules import NoSchedule
 from app.zones import is_zone
 
 Spec = Mapping[str, Any]
-LONGEST_SECONDS = 31_536_000  # of an interval: a year
 _DAY = 86_400
-_SECOND = timedelta(seconds=1)
 _ROUNDED = {_DAY: "0 0 * * *", 3_600: "0 * * * *", 60: "* * * * *"}  # intervals that Beat rounds to the clock
 
 
@@ -103,8 +103,8 @@ def _crontab_times(crontab: Crontab, limits: Limits, after: datetime, until: dat
     begin, start = after, limits.start
     if start is not None and start > after:
         if start > limits.now and start <= until:
-            yield _up(start)
-        begin = max(after, start - timedelta(microseconds=1), _up(start) if start > limits.now else after)
+            yield next_whole_second(start)
+        begin = max(after, start - timedelta(microseconds=1), next_whole_second(start) if start > limits.now else after)
     for moment in crontab.times(begin, until):
         if limits.end is not None and moment >= limits.end:
             return
@@ -120,13 +120,16 @@ def _interval(spec: Spec, limits: Limits, draft: Draft) -> Times | None:
         draft.mapped("relative", "true", "schedule.expression")
         minute, hour, *_ = _ROUNDED[seconds].split()
         return partial(_crontab_times, read_crontab({"minute": minute, "hour": hour}, zone), limits)
-    if seconds != int(seconds) or not 1 <= seconds <= LONGEST_SECONDS or (spec.get("relative") and seconds > _DAY):
-        why = "an interval is a whole number of seconds, at most a year, and is not rounded to days"
-        without_schedule(draft, "interval", describe(spec), why)
+    try:
+        whole = interval_seconds(seconds)
+        if spec.get("relative") and whole > _DAY:
+            raise NoSchedule("Beat rounds it to days, and an interval of a job is not rounded to days")
+    except NoSchedule as refused:
+        without_schedule(draft, "interval", describe(spec), str(refused))
         return None
-    step = timedelta(seconds=int(seconds))
+    step = timedelta(seconds=whole)
     first = _first(step, limits)
-    draft.body["schedule"] = {"type": "interval", "interval_seconds": int(seconds), "timezone": "UTC", **_bounds(first, limits, draft)}
+    draft.body["schedule"] = {"type": "interval", "interval_seconds": whole, "timezone": "UTC", **_bounds(first, limits, draft)}
     draft.mapped(
         "interval", describe(spec), "schedule.interval_seconds", "Beat counts from each run, so its times move by the delay of each"
     )
@@ -137,47 +140,30 @@ def _interval(spec: Spec, limits: Limits, draft: Draft) -> Times | None:
 
 def _first(step: timedelta, limits: Limits) -> datetime | None:
     """Returns the time from which an interval is counted: the next one after the last run, or the start."""
-    after_last = _down(limits.last_run + step) if limits.last_run else None
-    start = _up(limits.start) if limits.start else None
+    after_last = whole_second(limits.last_run + step) if limits.last_run else None
+    start = next_whole_second(limits.start) if limits.start else None
     return max((moment for moment in (after_last, start) if moment is not None), default=None)
 
 
 def _interval_times(first: datetime | None, step: timedelta, end: datetime | None, after: datetime, until: datetime) -> Iterator[datetime]:
-    base = first if first is not None else _down(after) + step
-    moment = base + step * max(0, (after - base) // step + 1)
-    while moment <= until and (end is None or moment < end):
-        yield moment
-        moment += step
+    """The times of an interval in (after, until]. Without a first time, it is counted from `after`."""
+    return interval_times(first if first is not None else whole_second(after) + step, step, end, after, until)
 
 
 def _once(at: datetime, name: str, draft: Draft) -> Times:
-    moment = _up(at)
+    moment = next_whole_second(at)
     draft.body["schedule"] = {"type": "once", "run_at": moment.isoformat()}
     draft.mapped(name, moment.isoformat(), "schedule.run_at", "" if name == "clocked" else "it is sent once, at its next time")
-    return partial(_single_time, moment)
-
-
-def _single_time(moment: datetime, after: datetime, until: datetime) -> Iterator[datetime]:
-    if after < moment <= until:
-        yield moment
+    return partial(single_time, moment)
 
 
 def _bounds(start: datetime | None, limits: Limits, draft: Draft) -> dict[str, str]:
     bounds = {}
     if start is not None:
-        bounds["start_at"] = _up(start).isoformat()
-        name = "start_time" if limits.start and _up(limits.start) == _up(start) else "last_run_at"
+        bounds["start_at"] = next_whole_second(start).isoformat()
+        name = "start_time" if limits.start and next_whole_second(limits.start) == next_whole_second(start) else "last_run_at"
         draft.mapped(name, start.isoformat(), "schedule.start_at")
     if limits.end is not None:
-        bounds["end_at"] = _up(limits.end).isoformat()
+        bounds["end_at"] = next_whole_second(limits.end).isoformat()
         draft.mapped("expires", limits.end.isoformat(), "schedule.end_at")
     return bounds
-
-
-def _down(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(microsecond=0)
-
-
-def _up(moment: datetime) -> datetime:
-    whole = _down(moment)
-    return whole if whole == moment else whole + _SECOND

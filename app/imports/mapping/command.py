@@ -9,7 +9,8 @@ from typing import Any
 
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Question
 from app.imports.mapping.lines import Line
-from app.imports.mapping.needs import connection, slug
+from app.imports.mapping.needs import connection
+from app.imports.names import slug
 from app.imports.secrets import MARK, has_secret
 from app.imports.shell import NeedsShell
 from app.validation.secret import named_secret

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from app.imports.entries import Draft
 from app.imports.mapping.calls import NotOurs
 from app.imports.mapping.lines import Line
-from app.imports.mapping.needs import connection, slug
+from app.imports.mapping.needs import connection
+from app.imports.names import slug
 
 _AGE = re.compile(r"\+(\d+)")
 MOST_DELETES = 10_000

@@ -14,16 +14,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, Call, Draft, Need, Question
+from app.imports.entries import APPROVE, LEAVE_OUT, LEAVE_OUT_WORDS, Call, Draft, Need, Question
 from app.imports.mapping.command import FOLDER, program_path
-from app.imports.mapping.needs import connection, slug
+from app.imports.mapping.needs import connection
+from app.imports.names import slug
 from app.imports.secrets import MARK, has_secret
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.validation.secret import named_secret
 
 SERVICE, COMMAND, BUS = "service", "command", "bus"
 WAYS = (SERVICE, COMMAND, BUS)
-APPROVE = "approve"
 LONGEST_JOB_NAME = 200
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from app.imports.entries import Draft, Need
+from app.imports.names import slug
 
 LONGEST = 80
 
@@ -26,8 +26,3 @@ def connection(
         names[key] = name if not names else f"{name}-{len(names) + 1}"
     draft.needs.append(Need(name=names[key], kind=kind, settings=settings, secret=secret))
     return names[key]
-
-
-def slug(text: str) -> str:
-    """Returns a text as lower-case words with hyphens between them."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "default"

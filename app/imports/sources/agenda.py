@@ -11,21 +11,23 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from bson import Decimal128, ObjectId
+from bson import Decimal128, ObjectId, json_util
 
 from app.imports.agenda_times import AgendaTimes, first_after, interval_fields
-from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, Call, Draft, Entry, EntryKind, Question, Reading
+from app.imports.entries import Call, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times
-from app.imports.mapping.needs import slug
+from app.imports.names import slug
 from app.imports.node_schedules import day_names, node_schedule
 from app.imports.node_times import Refused, human_seconds, read_node_cron
 from app.imports.secrets import Redactor
 from app.imports.sources.addresses import without_credentials
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.mongo import collection_of
+from app.imports.undecided import ask_without_schedule
 from app.zones import is_zone
 
 COLLECTION = "agendaJobs"
+STORED = "_id"  # among the values of an entry: where its document is
 MOST_DONE = 100  # single runs that are done and are listed; the others are counted
 LONGEST_RAW = 4_000
 _LARGEST_PRIORITY = 20
@@ -92,7 +94,7 @@ class Agenda(Source):
                     continue
             entries.append(entry)
             if _repeats(document):
-                digest.update(json.dumps([str(document["_id"]), [_plain(document.get(name)) for name in _DEFINING]]).encode())
+                digest.update(json.dumps([json_util.dumps(document["_id"]), [_plain(document.get(name)) for name in _DEFINING]]).encode())
         remarks: tuple[str, ...] = ()
         if done.total() > MOST_DONE:
             counts = ", ".join(f"{count:,} of {name!r}" for name, count in done.most_common(20))
@@ -100,7 +102,8 @@ class Agenda(Source):
         return Reading(name=f"{self.type}:{found.name}", digest=digest.hexdigest(), entries=tuple(entries), remarks=remarks)
 
     def schedule(self, entry: Entry, options: SourceOptions, draft: Draft) -> Times | None:
-        document = {name: json.loads(value) for name, value in entry.values.items()}
+        document = {name: json.loads(value) for name, value in entry.values.items() if name != STORED}
+        draft.dropped(STORED, json.loads(entry.values[STORED])["key"], "a job of Jobwright has its own id")
         for name, value in document.items():
             if name in _DROPPED:
                 draft.dropped(name, _text(value), _DROPPED[name])
@@ -125,18 +128,20 @@ class Agenda(Source):
 
 def _entry(document: Mapping[str, Any], database: str, collection: str) -> Entry:
     redactor = Redactor()
-    key, name = str(document["_id"]), document.get("name")
+    key, name = document["_id"], document.get("name")
     fields = {field: _plain(value) for field, value in document.items() if field not in {"_id", "name", "data"}}
     data = redactor.redact_json(_plain(document.get("data")))
     fields = {field: redactor.redact(value) if isinstance(value, str) else value for field, value in fields.items()}
     shown = {"name": name, **fields, **({"data": data} if data is not None else {})}
+    own_id = key if isinstance(key, ObjectId) else hashlib.sha256(json_util.dumps(key).encode()).hexdigest()[:24]
+    stored = {"database": database, "collection": collection, "key": json_util.dumps(key)}
     plain: dict[str, Any] = {
-        "id": f"{slug(str(name))[:80]}-{key}",
+        "id": f"{slug(str(name))[:80].rstrip('-')}-{own_id}",
         "where": f"{database}.{collection}:{key}",
         "raw": json.dumps(shown, ensure_ascii=False)[:LONGEST_RAW],
         "secrets": tuple(redactor.found),
         "prints": tuple(redactor.prints),
-        "values": {field: json.dumps(value, ensure_ascii=False) for field, value in fields.items()},
+        "values": {field: json.dumps(value, ensure_ascii=False) for field, value in fields.items()} | {STORED: json.dumps(stored)},
     }
     if not isinstance(name, str) or not name:
         return Entry(kind=EntryKind.INVALID, reason="has no name", **plain)
@@ -179,10 +184,13 @@ def _text(value: Any) -> str:
 
 
 def _command(entry: Entry, change: str) -> str:
-    place, _, key = entry.where.rpartition(":")
-    database, _, collection = place.partition(".")
-    wanted = f"ObjectId({json.dumps(key)})" if ObjectId.is_valid(key) else json.dumps(key)
-    script = f"db.getSiblingDB({json.dumps(database)}).getCollection({json.dumps(collection)}).updateOne({{_id: {wanted}}}, {change})"
+    stored = json.loads(entry.values[STORED])
+    key = json_util.loads(stored["key"])
+    wanted = f"EJSON.parse({json.dumps(stored['key'])})"
+    if isinstance(key, str | ObjectId):
+        wanted = json.dumps(key) if isinstance(key, str) else f"ObjectId({json.dumps(str(key))})"
+    place = f"db.getSiblingDB({json.dumps(stored['database'])}).getCollection({json.dumps(stored['collection'])})"
+    script = f"{place}.updateOne({{_id: {wanted}}}, {change})"
     return f'mongosh "$JOBWRIGHT_IMPORT_ADDRESS" --eval {shlex.quote(script)}'
 
 
@@ -267,9 +275,7 @@ def _by_hand(document: Mapping[str, Any], why: str, draft: Draft) -> None:
     draft.fields[:] = [field for field in draft.fields if field.name != "missed times"]
     for name in _KNOWN & set(document) - noted - {"disabled"}:
         draft.waits(name, _text(document[name]), why)
-    draft.body["schedule"] = {"type": "manual"}
-    choices = {"manual": "The job has no schedule and is started by hand.", LEAVE_OUT: LEAVE_OUT_WORDS}
-    draft.questions.append(Question(text=f"The times cannot be taken over: {why}.", choices=choices))
+    ask_without_schedule(draft, f"No schedule of Jobwright has these times: {why}.")
 
 
 def _interval(document: Mapping[str, Any]) -> float | None:

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 from app.imports.entries import CommandLine, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times
-from app.imports.mapping.needs import slug
+from app.imports.names import slug
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions
-from app.imports.sources.crontab import DISABLED, of_folder, scripts_of, text_of, unique_entries, variable_of
+from app.imports.sources.crontab import DISABLED, of_folder, scripts_of, text_of, variable_of
 from app.zones import zone as zone_of
 
 PERIODS = {"@daily": "1", "@weekly": "7"}
@@ -50,7 +50,7 @@ class Anacrontab(Source):
             raise SourceError(f"{place} is not a file.")
         text, data = text_of(path)
         name = f"{self.type}:{options.machine}:{path.absolute()}"
-        entries = tuple(unique_entries(list(_entries(path, text))))
+        entries = tuple(_entries(path, text))
         return Reading(name=name, digest=hashlib.sha256(data).hexdigest(), entries=entries)
 
     def schedule(self, entry: Entry, options: SourceOptions, draft: Draft) -> Times | None:

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from app.imports.dialects.aps_schedule import describe, may_coincide, trigger_schedule
-from app.imports.dialects.undecided import ask_to_accept
 from app.imports.entries import Call, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times
+from app.imports.names import hashed_slug
 from app.imports.secrets import Redactor
 from app.imports.sources.addresses import without_credentials
 from app.imports.sources.base import Source, SourceOptions
@@ -27,6 +27,7 @@ from app.imports.stores.aps_state import JobState, read_state, text_of
 from app.imports.stores.pickles import PickleRefused
 from app.imports.stores.sql import open_sql, rows_of, sql_address, sql_name, sqlite_path
 from app.imports.stores.values import call_line
+from app.imports.undecided import ask_to_accept
 
 TABLE = "apscheduler_jobs"
 DATABASE, COLLECTION = "apscheduler", "jobs"
@@ -140,7 +141,7 @@ def _row(job_id: Any, due: Any, state: Any) -> _Row:
 
 def _entries(row: _Row, store: _Store) -> Iterator[Entry]:
     """Yields the entry of a row; one for each part of a trigger with or."""
-    entry_id = f"{_slug(row.id)}-{hashlib.sha256(row.id.encode('utf-8', 'replace')).hexdigest()[:10]}"
+    entry_id = hashed_slug(row.id, "job")
     where = f"{store.table} {text_of(row.id)}"
     try:
         state = read_state(row.state)
@@ -211,10 +212,6 @@ def _content(row: _Row, entries: list[Entry]) -> bytes:
         [entry.id, entry.name, entry.raw, entry.disabled, entry.prints, asdict(entry.call) if entry.call else None] for entry in entries
     ]
     return json.dumps([kept, calls], sort_keys=True, default=str).encode()
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:40].strip("-") or "job"
 
 
 # -- fields -------------------------------------------------------------------------------------------------------------

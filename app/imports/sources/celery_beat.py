@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 from app.imports.dialects.celery_schedule import Limits, beat_schedule, describe
 from app.imports.entries import Call, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times
+from app.imports.names import hashed_slug
 from app.imports.secrets import Redactor, has_secret
 from app.imports.sources.addresses import without_credentials
 from app.imports.sources.base import Source, SourceOptions
@@ -136,9 +136,8 @@ def _entry(beat: BeatEntry, now: datetime) -> Entry:
     others |= {key: (str(redactor.redact_value(key, value)), reason) for key, (value, reason) in beat.others.items()}
     spec = {key: printable(redactor.redact(value)) if isinstance(value, str) else value for key, value in beat.schedule.items()}
     kind, reason = _kind(beat, now)
-    identity = f"{_slug(beat.name)}-{hashlib.sha256(beat.name.encode('utf-8', 'replace')).hexdigest()[:10]}"
     return Entry(
-        id=identity,
+        id=hashed_slug(beat.name, "task"),
         where=printable(beat.where),
         kind=kind,
         raw=printable(redactor.redact(f"{describe(spec)} {call_line(beat.task or beat.name, arguments, keywords)}")),
@@ -179,7 +178,3 @@ def _content(entry: Entry) -> Mapping[str, Any]:
     others = {key: value for key, value in json.loads(entry.values["others"]).items() if key != "total_run_count"}
     sending = entry.call.sending if entry.call else {}
     return {**kept, "others": others, "sending": dict(sending)}
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:40].strip("-") or "task"

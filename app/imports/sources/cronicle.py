@@ -13,11 +13,13 @@ from typing import Any, ClassVar
 
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times
+from app.imports.names import words_or_hash
 from app.imports.scripts import read_script
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.cronicle_timing import TimingRefused, of_xyops, read_instants, read_timing
 from app.imports.sources.documents import Fields, Files, elements, files_of, flat, is_true, mapping, raw_of, read_yaml, whole
+from app.imports.undecided import without_schedule
 from app.imports.wall_schedules import NoSchedule
 from app.labels import is_label
 from app.zones import is_zone
@@ -163,14 +165,13 @@ def _entry(event: dict[str, Any], number: int, export: _Export, place: str, opti
         event = of_xyops(event)
     shown = redactor.redact_json(event)
     title = str(event.get("title", ""))[:100]
-    identity = re.sub(r"[^a-z0-9]+", "-", str(event["id"]).lower()).strip("-") or str(number)
     values = {name: value for name, value in flat(shown) if value or name == "enabled"}
     timing = event.get("triggers") if "triggers" in event else event.get("timing")
     values |= {"when": json.dumps(timing), "when_of": "triggers" if "triggers" in event else "timing", "event": str(event["id"])}
     command = _command(shown, export, redactor, values)
     values |= {"api": options.get("api").rstrip("/")} if options.get("api") else {}
     return Entry(
-        id=f"cronicle-{identity}",
+        id=f"cronicle-{words_or_hash(str(event['id']), otherwise=str(number))}",
         where=f"{place}:{event['id']}",
         kind=EntryKind.JOB,
         raw=raw_of(shown),
@@ -223,12 +224,12 @@ def _when(timing: Any, fields: Fields, options: SourceOptions, draft: Draft) -> 
     own, of = fields.take("timezone"), fields.take("when_of")
     fields.take("event")
     shown = json.dumps(timing)
-    instants = read_instants(timing)
-    if instants is not None:
-        draft.body["schedule"], times = instants
-        draft.mapped(of, shown, "schedule")
-        return times
     try:
+        instants = read_instants(timing)
+        if instants is not None:
+            draft.body["schedule"], times = instants
+            draft.mapped(of, shown, "schedule")
+            return times
         read = read_timing(timing)
         if read is None:
             draft.body["schedule"] = {"type": "manual"}
@@ -243,10 +244,7 @@ def _when(timing: Any, fields: Fields, options: SourceOptions, draft: Draft) -> 
             raise TimingRefused(f"{timezone} is not an IANA time zone")
         draft.body["schedule"] = read.sets.schedule(timezone)
     except (TimingRefused, NoSchedule) as refused:
-        draft.body["schedule"] = {"type": "manual"}
-        draft.waits(of, shown, f"Jobwright has no such schedule: {refused}")
-        choices = {"manual": "The job has no schedule. Choose one after the import.", LEAVE_OUT: LEAVE_OUT_WORDS}
-        draft.questions.append(Question(text=f"The times of the event cannot be said in Jobwright: {refused}.", choices=choices))
+        without_schedule(draft, of, shown, str(refused))
         return None
     draft.mapped(of, shown, f"schedule.{'expression' if draft.body['schedule']['type'] == 'cron' else 'rule'}")
     if own:

@@ -10,11 +10,13 @@ from functools import partial
 from typing import Any
 
 from app.imports.fires import Times
+from app.imports.intervals import interval_seconds, interval_times, single_time
 from app.imports.sources.documents import elements, mapping, whole
-from app.imports.wall_schedules import HOURS, MONTH_DAYS, MONTHS, SIXTY, WEEK, WallSets
+from app.imports.wall_schedules import HOURS, MONTH_DAYS, MONTHS, SIXTY, WEEK, NoSchedule, WallSets
 from app.imports.wall_times import Twice, wall_times
 
 _YEARS = range(1970, 2200)
+_LATEST = 221_845_392_000  # the year 9000, in seconds since 1970
 _BY_HAND = frozenset({"manual", "magic", "catchup", "keyboard"})  # triggers of xyOps without times
 
 
@@ -108,33 +110,28 @@ def _numbers(timing: Mapping[str, Any], name: str, known: range) -> frozenset[in
 
 
 def read_instants(timing: Any) -> tuple[dict[str, Any], Times] | None:
-    """Returns the schedule and the times of an event of xyOps whose only trigger is an interval or a single time; None for all others."""
+    """Returns the schedule and the times of an event of xyOps whose only trigger is an interval or a single time; None for all others.
+    Raises NoSchedule."""
     active = [trigger for trigger in map(mapping, elements(timing)) if _is_on(trigger) and trigger.get("type") not in _BY_HAND]
     if len(active) != 1:
         return None
     trigger = active[0]
     begin, length = whole(trigger.get("start", "")), whole(trigger.get("duration", ""))
     if trigger.get("type") == "interval" and length and begin is not None:
-        start = datetime.fromtimestamp(begin, UTC)
-        schedule = {"type": "interval", "interval_seconds": length, "start_at": start.isoformat(), "timezone": "UTC"}
-        return schedule, partial(_interval, start, timedelta(seconds=length))
+        start = _instant(begin)
+        schedule = {"type": "interval", "interval_seconds": interval_seconds(length), "start_at": start.isoformat(), "timezone": "UTC"}
+        return schedule, partial(interval_times, start, timedelta(seconds=length), None)
     epoch = whole(str(trigger.get("epoch", "")).partition(".")[0]) if trigger.get("type") == "single" else None
     if epoch is None:
         return None
-    once = datetime.fromtimestamp(epoch, UTC)
-    return {"type": "once", "run_at": once.isoformat(), "timezone": "UTC"}, partial(_once, once)
+    once = _instant(epoch)
+    return {"type": "once", "run_at": once.isoformat(), "timezone": "UTC"}, partial(single_time, once)
 
 
-def _interval(start: datetime, step: timedelta, after: datetime, until: datetime) -> Iterator[datetime]:
-    moment = max(start, start + ((after - start) // step + 1) * step)
-    while moment <= until:
-        yield moment
-        moment += step
-
-
-def _once(once: datetime, after: datetime, until: datetime) -> Iterator[datetime]:
-    if after < once <= until:
-        yield once
+def _instant(epoch: int) -> datetime:
+    if epoch > _LATEST:
+        raise NoSchedule("it begins after the year 9000")
+    return datetime.fromtimestamp(epoch, UTC)
 
 
 def of_xyops(event: Mapping[str, Any]) -> dict[str, Any]:

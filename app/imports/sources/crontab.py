@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from app.imports.cron_fields import FIELD_NAMES, NICKNAMES, REBOOT, CronFields, FieldRefused, read_fields
-from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
+from app.imports.entries import CommandLine, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times, cron_times
+from app.imports.names import slug
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions, read_bytes
+from app.imports.undecided import ask_without_schedule
 from app.zones import is_zone
 
 LAYOUTS = ("auto", "user", "system", "scripts")
@@ -83,7 +85,7 @@ class Crontab(Source):
             else:
                 entries += _entries(file, text, layout, path.is_dir(), options)
         name = f"{self.type}:{options.machine}:{path.absolute()}"
-        return Reading(name=name, digest=digest.hexdigest(), entries=tuple(unique_entries(entries)), remarks=tuple(remarks))
+        return Reading(name=name, digest=digest.hexdigest(), entries=tuple(entries), remarks=tuple(remarks))
 
     def schedule(self, entry: Entry, options: SourceOptions, draft: Draft) -> Times | None:
         times = entry.values["times"]
@@ -102,10 +104,7 @@ class Crontab(Source):
                 draft.mapped(name, text, "schedule.expression", remarks.get(name, ""))
         if fields.never or not expression:
             why = "; ".join(remarks.values()) or "the date does not exist"
-            draft.body["schedule"] = {"type": "manual"}
-            words = f"cron never starts this entry: {why}."
-            choices = {"manual": "The job has no schedule and is started by hand.", LEAVE_OUT: LEAVE_OUT_WORDS}
-            draft.questions.append(Question(text=words, choices=choices))
+            ask_without_schedule(draft, f"cron never starts this entry: {why}.")
             return None
         draft.body["schedule"] = {"type": "cron", "expression": expression, "timezone": timezone}
         return partial(_times, fields, timezone)
@@ -293,15 +292,7 @@ def _name(comment: list[str]) -> str:
 
 def _entry_id(state: _File, *parts: str) -> str:
     digest = hashlib.sha256("\0".join([state.path.name, *parts]).encode()).hexdigest()[:10]
-    return f"{re.sub(r'[^a-z0-9]+', '-', state.path.name.lower()).strip('-') or 'crontab'}-{digest}"
-
-
-def unique_entries(entries: list[Entry]) -> Iterator[Entry]:
-    """Yields the entries; the second of two equal ones gets a number."""
-    seen: dict[str, int] = {}
-    for entry in entries:
-        seen[entry.id] = seen.get(entry.id, 0) + 1
-        yield entry if seen[entry.id] == 1 else replace(entry, id=f"{entry.id}-{seen[entry.id]}")
+    return f"{slug(state.path.name, 'crontab')}-{digest}"
 
 
 # -- folders of scripts ------------------------------------------------------------------------------------------------

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times
+from app.imports.intervals import interval_seconds
 from app.imports.mapping.command import FOLDER
+from app.imports.names import words_or_hash
 from app.imports.robfig_fields import RobfigRefused, every_seconds, read_robfig, split_zone
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.documents import Fields, Files, elements, files_of, flat, is_true, mapping, raw_of, read_yaml, whole
+from app.imports.undecided import without_schedule
+from app.imports.wall_schedules import NoSchedule
 from app.zones import is_zone
 
 CLUSTER, HERE = "cluster", "here"
@@ -83,7 +86,7 @@ class Kubernetes(Source):
             raise SourceError(f"{place} has no CronJob.")
         remarks = (f"Objects of other kinds that were left out: {others}.",) if others else ()
         name = f"{self.type}:{options.machine}:{Path(place).absolute()}"
-        return Reading(name=name, digest=files.digest.hexdigest(), entries=tuple(_unique(entries)), remarks=remarks)
+        return Reading(name=name, digest=files.digest.hexdigest(), entries=tuple(entries), remarks=remarks)
 
     def schedule(self, entry: Entry, options: SourceOptions, draft: Draft) -> Times | None:
         fields = Fields(entry.values, draft)
@@ -137,7 +140,7 @@ def _entry(item: dict[str, Any], path: Path, options: SourceOptions) -> Entry:
     reason = _wrong(name, spec)
     unknown: list[str] = []
     command = None if reason else _command(shown, options, redactor, unknown)
-    identity = re.sub(r"[^a-z0-9]+", "-", f"{metadata.get('namespace', 'default')}-{name}".lower()).strip("-")
+    identity = words_or_hash(str(metadata.get("namespace", "default")), name, otherwise="unnamed")
     plain = partial(Entry, id=f"kubernetes-{identity}", where=f"{path}:{name}", raw=raw_of(shown), secrets=tuple(redactor.found))
     if command is None:
         return plain(kind=EntryKind.INVALID, reason=reason)
@@ -166,13 +169,6 @@ def _wrong(name: str, spec: dict[str, Any]) -> str:
         return str(refused)
     pod = mapping(mapping(mapping(mapping(spec.get("jobTemplate")).get("spec")).get("template")).get("spec"))
     return "" if elements(pod.get("containers")) else "has no containers"
-
-
-def _unique(entries: list[Entry]) -> Iterator[Entry]:
-    seen: dict[str, int] = {}
-    for entry in entries:
-        seen[entry.id] = seen.get(entry.id, 0) + 1
-        yield entry if seen[entry.id] == 1 else replace(entry, id=f"{entry.id}-{seen[entry.id]}")
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -249,7 +245,11 @@ def _times(fields: Fields, options: SourceOptions, draft: Draft) -> Times | None
     shown = fields.take("spec.schedule")
     seconds = every_seconds(text)
     if seconds is not None:
-        draft.body["schedule"] = {"type": "interval", "interval_seconds": seconds}
+        try:
+            draft.body["schedule"] = {"type": "interval", "interval_seconds": interval_seconds(seconds)}
+        except NoSchedule as refused:
+            without_schedule(draft, "spec.schedule", shown, str(refused))
+            return None
         draft.mapped("spec.schedule", shown, "schedule.interval_seconds", "the interval begins when the job is resumed")
         return None
     zone = fields.take("spec.timeZone")

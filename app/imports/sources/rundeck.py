@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times
+from app.imports.names import words_or_hash
 from app.imports.quartz_fields import QuartzRefused, read_quartz
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.documents import Fields, Files, files_of, flat, is_true, mapping, raw_of, read_yaml, whole
 from app.imports.sources.rundeck_steps import Steps, steps_of, without_secure
 from app.imports.sources.rundeck_xml import read_xml
+from app.imports.undecided import without_schedule
 from app.imports.wall_schedules import NoSchedule, year_limits
 from app.labels import is_label
 from app.triggers.quartz import QuartzError, translate
@@ -57,7 +58,7 @@ class Rundeck(Source):
             raise SourceError(f"{place} has no jobs of Rundeck.")
         entries = [_entry(job, number, path) for number, (path, job) in enumerate(jobs, start=1)]
         name = f"{self.type}:{options.machine}:{Path(place).absolute()}"
-        return Reading(name=name, digest=files.digest.hexdigest(), entries=tuple(_unique(entries)))
+        return Reading(name=name, digest=files.digest.hexdigest(), entries=tuple(entries))
 
     def schedule(self, entry: Entry, options: SourceOptions, draft: Draft) -> Times | None:
         fields = Fields(entry.values, draft)
@@ -108,7 +109,7 @@ def _entry(job: dict[str, Any], number: int, path: Path) -> Entry:
     name = str(job["name"])
     plain = partial(
         Entry,
-        id=f"rundeck-{re.sub(r'[^a-z0-9]+', '-', _identity(job).lower()).strip('-') or number}",
+        id=f"rundeck-{words_or_hash(_identity(job), otherwise=str(number))}",
         where=f"{path}:{name}",
         raw=raw_of(shown),
         secrets=tuple(redactor.found),
@@ -135,13 +136,6 @@ def _entry(job: dict[str, Any], number: int, path: Path) -> Entry:
 
 def _command(steps: Steps) -> CommandLine:
     return CommandLine(text=steps.text, shell=steps.shell, environment=steps.environment)
-
-
-def _unique(entries: list[Entry]) -> Iterator[Entry]:
-    seen: dict[str, int] = {}
-    for entry in entries:
-        seen[entry.id] = seen.get(entry.id, 0) + 1
-        yield entry if seen[entry.id] == 1 else replace(entry, id=f"{entry.id}-{seen[entry.id]}")
 
 
 # -- schedules ---------------------------------------------------------------------------------------------------------
@@ -185,10 +179,7 @@ def _when(fields: Fields, options: SourceOptions, draft: Draft) -> Times | None:
         found = translate(expression)
         limits = year_limits(range(found.years[0], found.years[1] + 1), timezone) if found.years else {}
     except (QuartzError, NoSchedule) as refused:
-        draft.body["schedule"] = {"type": "manual"}
-        draft.waits("schedule", expression, f"Jobwright has no such schedule: {refused}")
-        choices = {"manual": "The job has no schedule. Choose one after the import.", LEAVE_OUT: LEAVE_OUT_WORDS}
-        draft.questions.append(Question(text=f"The schedule {expression} cannot be said in Jobwright: {refused}.", choices=choices))
+        without_schedule(draft, "schedule", expression, str(refused))
         return None
     target = "expression" if found.type == "cron" else "rule"
     draft.body["schedule"] = {"type": found.type, target: found.text, "timezone": timezone, **limits}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -13,11 +14,14 @@ from typing import ClassVar
 
 from app.imports.entries import LEAVE_OUT, LEAVE_OUT_WORDS, CommandLine, Draft, Entry, EntryKind, Question, Reading
 from app.imports.fires import Times
+from app.imports.intervals import interval_seconds
+from app.imports.names import words_or_hash
 from app.imports.secrets import Redactor
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.documents import LONGEST_RAW, Fields, Files, is_true
 from app.imports.systemd_calendar import SystemdRefused, read_calendar, read_span
 from app.imports.systemd_units import Unit, read_exec, specifiers, words
+from app.imports.undecided import without_schedule
 from app.imports.wall_schedules import NoSchedule
 from app.zones import is_zone
 
@@ -26,7 +30,7 @@ SYSTEM = ("etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/sys
 USER = ("etc/systemd/user", "run/systemd/user", "usr/local/lib/systemd/user", "usr/lib/systemd/user")
 _MONOTONIC = ("OnActiveSec", "OnBootSec", "OnStartupSec", "OnUnitActiveSec", "OnUnitInactiveSec")
 _REPEATING = ("OnUnitActiveSec", "OnUnitInactiveSec")
-_MOST_JITTER, _MOST_INTERVAL = 86_400, 366 * 86_400
+_MOST_JITTER = 86_400
 _OUTPUT = "the output of a run is its log"
 # Why a job does without a setting, by the section and the key.
 _REASONS = {
@@ -230,7 +234,7 @@ def _entry(where: _Place, timer: Unit, service: Unit, file: Path, event: str | N
 
 
 def _id(name: str) -> str:
-    return f"systemd-{re.sub(r'[^a-z0-9]+', '-', name.removesuffix('.timer').lower()).strip('-') or 'timer'}"
+    return f"systemd-{words_or_hash(name.removesuffix('.timer'), otherwise='timer')}"
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
@@ -295,7 +299,7 @@ def _calendar(entry: Entry, fields: Fields, options: SourceOptions, draft: Draft
             raise SourceError(f"{timezone} is not an IANA time zone.")
         draft.body["schedule"] = event.sets().schedule(timezone)
     except (SystemdRefused, NoSchedule) as refused:
-        _no_schedule(draft, "Timer.OnCalendar", text, str(refused))
+        without_schedule(draft, "Timer.OnCalendar", text, str(refused))
         return None
     schedule = draft.body["schedule"]
     draft.mapped("Timer.OnCalendar", text, f"schedule.{'expression' if schedule['type'] == 'cron' else 'rule'}")
@@ -308,13 +312,6 @@ def _calendar(entry: Entry, fields: Fields, options: SourceOptions, draft: Draft
             "each time of the timer is a job, and they do not run at the same time",
         )
     return partial(event.times, timezone)
-
-
-def _no_schedule(draft: Draft, name: str, text: str, why: str) -> None:
-    draft.body["schedule"] = {"type": "manual"}
-    draft.waits(name, text, f"Jobwright has no such schedule: {why}")
-    choices = {"manual": "The job has no schedule. Choose one after the import.", LEAVE_OUT: LEAVE_OUT_WORDS}
-    draft.questions.append(Question(text=f"The time {text!r} cannot be said in Jobwright: {why}.", choices=choices))
 
 
 def _monotonic(fields: Fields, draft: Draft) -> None:
@@ -331,14 +328,12 @@ def _monotonic(fields: Fields, draft: Draft) -> None:
         return
     text = fields.take(f"Timer.{repeat}").rpartition("; ")[2]
     try:
-        seconds = read_span(text)
-    except SystemdRefused as refused:
-        _no_schedule(draft, f"Timer.{repeat}", text, str(refused))
+        span = read_span(text)
+        seconds = interval_seconds(math.inf if span is None else span)
+    except (SystemdRefused, NoSchedule) as refused:
+        without_schedule(draft, f"Timer.{repeat}", text, str(refused))
         return
-    if seconds is None or not 1 <= seconds <= _MOST_INTERVAL or seconds != int(seconds):
-        _no_schedule(draft, f"Timer.{repeat}", text, "an interval has whole seconds, at most a year")
-        return
-    draft.body["schedule"] = {"type": "interval", "interval_seconds": int(seconds)}
+    draft.body["schedule"] = {"type": "interval", "interval_seconds": seconds}
     late = "systemd counts it from the end of a run, a job from its beginning" if repeat == "OnUnitInactiveSec" else ""
     draft.mapped(f"Timer.{repeat}", text, "schedule.interval_seconds", late)
     fields.take("several")

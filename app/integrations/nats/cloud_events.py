@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from app.instants import as_text
 from app.integrations.nats.messages import Message, events_subject
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
@@ -34,7 +35,7 @@ class CloudEvent:
             "source": source,
             "type": f"{TYPE_PREFIX}{self.kind}",
             "subject": self.about,
-            "time": instant(self.at),
+            "time": as_text(self.at),
             "datacontenttype": "application/json",
             "data": dict(self.data),
             **self._trace,
@@ -53,15 +54,10 @@ class CloudEvent:
         return {"traceparent": self.traceparent} if self.traceparent else {}
 
 
-def instant(value: datetime) -> str:
-    """Returns an instant by RFC 3339, in UTC with milliseconds."""
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def plain(value: Any) -> Any:
     """Returns a value with every instant in it as text."""
     if isinstance(value, datetime):
-        return instant(value)
+        return as_text(value)
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -95,27 +95,10 @@ class ServiceRegistration:
         digests = [digest_of(item, may_enable=_may_enable(actor)) for item in bodies]
         same = self._registered_before(bodies, digests)
         fresh = [index for index in range(len(bodies)) if index not in same]
-        read, errors = dict[int, Declaration](), list[FieldError]()
-        for index in fresh:
-            declaration, wrong = read_registration(bodies[index])
-            errors += [error.below(prefixes[index]) for error in wrong]
-            if declaration is not None:
-                read[index] = declaration
-        errors += repeated(bodies, prefixes)
-        by_service = _grouped(read)
-        declared = dict[int, Declared]()
-        for indexes in by_service.values():
-            for index in indexes:
-                item, wrong = self._declared(actor, read[index], digests[index])
-                errors += [error.below(prefixes[index]) for error in wrong]
-                declared |= {} if item is None else {index: item}
-        errors += [
-            error
-            for service, indexes in by_service.items()
-            for error in self._address_errors(actor, service, [(read[i], prefixes[i]) for i in indexes])
-        ]
+        read, declared, errors = self._read_list(actor, bodies, fresh, prefixes, digests)
         if errors:
             raise ValidationFailed(errors)
+        by_service = _grouped(read)
         for service, indexes in by_service.items():
             self._refuse_foreign(actor, service, {read[index].name: prefixes[index] for index in indexes})
         unchanged = dict[str, list[str]]()
@@ -189,6 +172,25 @@ class ServiceRegistration:
         answered 410 for are not, and return as the manifest declares them."""
         present = {name for name, (owner, digest) in self._jobs.digests(names).items() if owner == service and digest}
         return present.issuperset(names)
+
+    def _read_list(
+        self, actor: Actor, bodies: Sequence[Any], fresh: Sequence[int], prefixes: Sequence[str], digests: Sequence[str]
+    ) -> tuple[dict[int, Declaration], dict[int, Declared], list[FieldError]]:
+        """Returns the declarations and the jobs of the registrations at the indexes `fresh`, with the errors of the whole list."""
+        read, declared, errors = dict[int, Declaration](), dict[int, Declared](), list[FieldError]()
+        for index in fresh:
+            declaration, wrong = read_registration(bodies[index])
+            errors += [error.below(prefixes[index]) for error in wrong]
+            if declaration is not None:
+                read[index] = declaration
+        errors += repeated(bodies, prefixes)
+        for index, declaration in read.items():
+            job, wrong = self._declared(actor, declaration, digests[index])
+            errors += [error.below(prefixes[index]) for error in wrong]
+            declared |= {} if job is None else {index: job}
+        for service, indexes in _grouped(read).items():
+            errors += self._address_errors(actor, service, [(read[index], prefixes[index]) for index in indexes])
+        return read, declared, errors
 
     def _read_manifest(self, actor: Actor, service: str, body: Any) -> tuple[list[Declaration], list[Declared], list[FieldError]]:
         errors = beside(MANIFESTS.errors(body), unseen_in(body, "version", "displayName"))

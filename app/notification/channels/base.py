@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Protocol
 import httpcore
 import httpx
 
-from app.notification.message import Message
+from app.notification.message import Message, cut
 from templates_lib.base import ConnectionGrant
 from templates_lib.connections.failures import sentence
 from templates_lib.messages import say
@@ -39,6 +39,10 @@ class NotDelivered(Exception):
 
 class Refused(NotDelivered):
     """The receiver does not take this message, and would not take it later. Somebody must change the channel."""
+
+
+class RecipientsRefused(Refused):
+    """The receiver does not take this message for its recipients. Others it may take."""
 
 
 class Unreachable(NotDelivered):
@@ -75,6 +79,14 @@ class Door(Protocol):
         """Returns the time."""
         ...
 
+    def allowed_hosts(self) -> Collection[str]:
+        """Returns the private hosts, as `host` or `host:port`, that the operator allows."""
+        ...
+
+    def apprise_schemes(self) -> Collection[str]:
+        """Returns the schemes of Apprise that the operator allows."""
+        ...
+
 
 class Channel(ABC):
     """A type of channel. `title`, `description` and the schema are shown to people. The schema (JSON Schema 2020-12) stands in
@@ -85,6 +97,7 @@ class Channel(ABC):
     title: ClassVar[str]
     description: ClassVar[str]
     icon: ClassVar[str] = "bell"
+    libraries: ClassVar[tuple[str, ...]] = ()  # of an extra: the type is left out where one of them is not installed
 
     @classmethod
     def settings_schema(cls) -> dict[str, Any]:
@@ -108,14 +121,14 @@ def _schema_beside(channel: type[Channel]) -> dict[str, Any]:
     return schema
 
 
-def post_json(door: Door, url: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
-    """Sends a POST request with JSON and returns the answer if it is a success (2xx). Raises Refused, Unreachable or Unknown by what went
-    wrong, for every channel that speaks HTTP."""
+def post_json(door: Door, url: str, body: bytes, headers: Mapping[str, str]) -> Receipt:
+    """Sends a POST request with JSON and returns the receipt if the answer is a success (2xx). Raises Refused, Unreachable or Unknown
+    otherwise."""
     place = host_of(url)
     with errors_of_http(place), door.http() as client:
         answer = client.post(url, content=body, headers={"content-type": "application/json", "user-agent": "Jobwright", **headers})
     if answer.is_success:
-        return answer
+        return Receipt(words=say("{place} answered {status}.", place=place, status=answer.status_code))
     words = say("{place} answered {status}: {words}", place=place, status=answer.status_code, words=_shortened(answer))
     if answer.status_code in PASSING or answer.status_code >= 500:
         raise Unreachable(words, retry_after(answer.headers.get("retry-after", "")))
@@ -157,4 +170,4 @@ def retry_after(header: str) -> timedelta | None:
 def _shortened(answer: httpx.Response) -> str:
     is_page = "html" in answer.headers.get("content-type", "")  # of a proxy or a web server: its markup says nothing to people
     words = ("" if is_page else " ".join(answer.text.split())) or answer.reason_phrase
-    return words if len(words) <= LONGEST_ANSWER else words[: LONGEST_ANSWER - 1] + "…"
+    return cut(words, LONGEST_ANSWER)

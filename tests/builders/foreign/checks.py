@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from app.imports.entries import Fate
-from app.imports.plan import APPROVE, CLOCK_CHANGES, Plan
+from app.imports.entries import APPROVE, Fate
+from app.imports.plan import CLOCK_CHANGES, Plan
 from app.jobs.schema import JobDefinitionSchema
 from tests.builders.plans import NOW
 

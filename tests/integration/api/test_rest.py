@@ -549,7 +549,7 @@ def test_connections_live_masked_and_are_kept_while_used(api: Api) -> None:
             "parameters": {"connection": "Shopp", "collection": "users", "condition": {"a": 1}},
         },
     )
-    assert pointers(missing) == {"/parameters/connection": "is not the name of a MongoDB connection: 'Shopp'"}
+    assert pointers(missing) == {"/parameters/connection": "is not the name of a connection of the kind MongoDB: 'Shopp'"}
     job = make(api, template_type="database_cleanup", parameters={"connection": "Shop", "collection": "users", "condition": {"a": 1}})
     refused = api("DELETE", one)
     assert (refused.status_code, "Weekly cleanup" in refused.json["detail"]) == (409, True)

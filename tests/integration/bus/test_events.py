@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -110,9 +111,12 @@ def test_failures_cancels_and_skips_are_told_with_their_reason(
 
 
 def test_changes_of_jobs_are_told(node: Node, store: Store, bus_services: Services, boss: Actor, talk: Talk) -> None:
+    boss = replace(boss, correlation_id="request-1")
     daily = {"type": "interval", "interval_seconds": 86_400}
     job, _ = bus_services.jobs.create(boss, {"name": "changing", "template_type": "noop", "schedule": daily})
     bus_services.jobs.update(boss, job.id, {"priority": 9, "tags": ["t"]})
+    bus_services.shadowing.begin(boss, job.id, {"reason": "trying out"})
+    bus_services.shadowing.end(boss, job.id)
     bus_services.pausing.pause(boss, job.id, {"reason": "freeze"})
     bus_services.pausing.resume(boss, job.id)
     bus_services.jobs.set_enabled(boss, job.id, enabled=False)
@@ -121,11 +125,12 @@ def test_changes_of_jobs_are_told(node: Node, store: Store, bus_services: Servic
     bus_services.jobs.undelete(boss, job.id)
     eventually(lambda: settled(store))
     events = talk.events(job.id)
-    names = ["created", "updated", "paused", "resumed", "disabled", "enabled", "deleted", "restored"]
+    names = ["created", "updated", "updated", "updated", "paused", "resumed", "disabled", "enabled", "deleted", "restored"]
     assert sorted(kinds(events)) == sorted(f"job.{name}" for name in names)
-    updated = next(event for event in events if event["type"] == "jobwright.job.updated")
-    assert sorted(updated["data"]["changed"]) == ["priority", "tags"]
+    updated = [event["data"]["changed"] for event in events if event["type"] == "jobwright.job.updated"]
+    assert sorted(map(sorted, updated)) == [["priority", "tags"], ["shadow"], ["shadow"]]
     for event in events:
+        assert event["data"]["correlation_id"] == "request-1"
         SCHEMAS[event["type"]].validate(event["data"])
         assert "parameters" not in event["data"]
 

@@ -1,4 +1,4 @@
-"""`jobwright user`, `token`, `template`, `export`, `plan` and `apply` against a server with a token."""
+"""`jobwright user`, `token`, `channel`, `template`, `export`, `plan` and `apply` against a server with a token."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.builders.channels import receiver
 from tests.commands import jobwright
 from tests.support import ADMIN, Service
 
@@ -19,7 +20,8 @@ from tests.support import ADMIN, Service
 @pytest.fixture(scope="module")
 def service(mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     data_dir = tmp_path_factory.mktemp("accounts")
-    started = Service("web", uri=mongod, database=f"cli_accounts_{os.getpid()}", data_dir=data_dir, warm=True).wait_ready()
+    settings = {"uri": mongod, "database": f"cli_accounts_{os.getpid()}", "JOBWRIGHT_ALLOWED_HOSTS": "127.0.0.1"}
+    started = Service("web", data_dir=data_dir, warm=True, **settings).wait_ready()
     yield started
     started.stop()
 
@@ -105,3 +107,30 @@ def test_templates_are_listed(environment: dict[str, str]) -> None:
     assert re.split(r" {2,}", lines[0])[:4] == ["TYPE", "NAME", "CATEGORY", "STATE"]
     cleanup = next(line for line in lines if line.startswith("database_cleanup"))
     assert re.split(r" {2,}", cleanup)[3:5] == ["enabled", "yes"]
+
+
+def test_channels_are_listed_and_tested(service: Service, environment: dict[str, str]) -> None:
+    none = jobwright(environment, "channel", "list", check=True)
+    assert (none.stdout, none.stderr) == ("", "There are no channels to show.\n")
+    with receiver() as target, service.api() as api:
+        ops = {"name": "Operations", "type": "webhook", "settings": {"url": target.url}}
+        chat = {"name": "Chat", "type": "slack", "settings": {"url": target.url}, "language": "de", "fallback": "Operations"}
+        for body in (ops, chat, {**ops, "name": "Off", "enabled": False}):
+            api.post("/api/admin/channels", json=body).raise_for_status()
+        sent = jobwright(environment, "channel", "test", "Operations", check=True).stdout
+        assert re.fullmatch(r"sent \([\d.]+ m?s\): 127\.0\.0\.1:\d+ answered 200\.\n", sent)
+        target.answers = [404]
+        failed = jobwright(environment, "channel", "test", "Chat", "--json")
+        assert (failed.returncode, json.loads(failed.stdout)["result"]) == (1, "refused")
+    assert target.got[0][1]["type"] == "channel.test"
+    table = jobwright(environment, "channel", "list", check=True).stdout
+    names = [re.split(r" {2,}", line)[:3] for line in table.splitlines()]
+    assert names == [
+        ["NAME", "TYPE", "STATE"],
+        ["Chat", "slack", "broken"],
+        ["Off", "webhook", "disabled"],
+        ["Operations", "webhook", "enabled"],
+    ]
+    assert "answered 404" in table
+    unknown = jobwright(environment, "channel", "test", "Operation")
+    assert (unknown.returncode, "Did you mean 'Operations'?" in unknown.stderr) == (3, True)

@@ -14,7 +14,8 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from tests.integration.guides.test_operations import ROOT, Machine, blocks
+from tests.integration.guides.machine import ROOT, Machine
+from tests.integration.guides.test_operations import blocks
 from tests.support import eventually
 
 GUIDE, OLD_DATABASE = "migrate-the-old-scheduler", "old_shop"

@@ -10,14 +10,12 @@ import json
 import re
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
 from app.mongo import connect
-from tests.integration.guides.machine import Machine
+from tests.integration.guides.machine import ROOT, Machine
 
-ROOT = Path(__file__).parents[3]
 GUIDES = ("operate", "back-up", "upgrade", "troubleshoot", "capacity")
 SHORT_MEASURE = f"(cd {ROOT} && N=3 COPIES=1000 {sys.executable} -m tests.bench.capacity)"
 

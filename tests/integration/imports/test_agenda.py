@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from bson import ObjectId, json_util
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
@@ -23,6 +26,7 @@ from tests.commands import jobwright
 
 AGENDA = SOURCES["agenda"]
 HOUR = timedelta(hours=1)
+UTC_DAY = datetime(2026, 1, 2)  # noqa: DTZ001 - as MongoDB returns it
 
 
 @pytest.fixture
@@ -237,3 +241,24 @@ def test_many_single_runs_that_are_done_are_counted(jobs: Any, mongod: str) -> N
     assert len(reading.entries) == 100
     assert all(entry.kind is EntryKind.NOTE for entry in reading.entries)
     assert "150 of 'mail'" in reading.remarks[0]
+
+
+def test_keys_of_any_kind_tell_entries_apart_and_lead_back_to_their_documents(jobs: Any, mongod: str) -> None:
+    """The command names the document as it is: an ObjectId is not the text that looks like it, and 7 is not "7"."""
+    number = ObjectId()
+    keys: list[Any] = [number, str(number), "mail:42", "mail", "a=b", "x" * 700, "", "line\n2:$(id)", 7, "7", UTC_DAY, {"a": 1}]
+    jobs.insert_many([{"_id": key, "name": "a:b", "repeatInterval": "0 9 * * *", "nextRunAt": NOW + HOUR} for key in keys])
+    entries = AGENDA.read("", options(jobs, mongod)).entries
+    assert len({entry.id for entry in entries}) == len(keys)
+    assert all(re.fullmatch(r"a-b-[0-9a-f]{24}", entry.id) for entry in entries)
+    written = set()
+    for entry in entries:
+        before, _, rest = shlex.split(AGENDA.disable(entry))[-1].partition(".updateOne({_id: ")
+        assert before == f'db.getSiblingDB("{jobs.database.name}").getCollection("agendaJobs")'
+        written.add(rest.removesuffix("}, {$set: {disabled: true}})"))
+    texts = {json.dumps(key) for key in keys if isinstance(key, str)} | {f'ObjectId("{number}")'}
+    assert texts < written
+    parsed = [json_util.loads(json.loads(text.removeprefix("EJSON.parse(").removesuffix(")"))) for text in written - texts]
+    assert sorted(str(jobs.find_one({"_id": key})["_id"]) for key in parsed) == sorted(map(str, (7, UTC_DAY, {"a": 1})))
+    (first, *_) = make_plan(AGENDA, "", options(jobs, mongod), NOW)["entries"]
+    assert ("_id", "dropped") in {(field["name"], field["fate"]) for field in first["fields"]}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app.imports.entries import Draft, EntryKind, Fate
+from app.imports.entries import APPROVE, Draft, EntryKind, Fate
 from app.imports.fires import trigger_of, trigger_times
-from app.imports.plan import APPROVE, CLOCK_CHANGES, State, decide, make_plan, read_plan, state_of
+from app.imports.plan import CLOCK_CHANGES, State, decide, make_plan, read_plan, state_of
 from app.imports.sources import SOURCES
 from app.imports.views import as_html, as_text
 from tests.builders.corpora import corpus_of

@@ -135,6 +135,32 @@ def test_a_roll_back_removes_what_nobody_has_changed(services: Services, super_a
     assert imported(services, super_admin, "a", name="a").created, "after a roll-back, it can be imported again"
 
 
+def test_a_job_that_was_changed_before_its_import_was_complete_is_kept(
+    services: Services, super_admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command was killed after it had made the job, and somebody has changed the job since."""
+    for entry, complete in (("a", False), ("b", True), ("c", True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(services.imports._store, "complete", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                imported(services, super_admin, entry, name=entry)
+        (half,) = [one for one in services.imports.of_source(super_admin, SOURCE) if one.record.entry == entry]
+        assert half.job is not None
+        services.pausing.resume(super_admin, half.job.id)
+        if entry != "c":
+            services.jobs.update(super_admin, half.job.id, {"description": "mine"})
+        if complete:
+            again = imported(services, super_admin, entry, name=entry)
+            assert again.standing is (Standing.AS_IMPORTED if entry == "c" else Standing.CHANGED)
+    for one in services.imports.of_source(super_admin, SOURCE):
+        if one.record.entry == "c":
+            services.imports.remove(super_admin, one.record.id)
+            continue
+        with pytest.raises(Conflict, match="was changed after the import"):
+            services.imports.remove(super_admin, one.record.id)
+    assert count(services, super_admin) == 2
+
+
 def test_accounts_of_a_group_see_no_imports_of_other_groups(services: Services, super_admin: Actor, admin: Actor) -> None:
     imported(services, super_admin, group="red")
     bound = replace(admin, groups=frozenset({"blue"}))
@@ -219,8 +245,10 @@ CRONTAB = """MAILTO=ops@example.com
 """
 
 
-def test_the_commands_lead_from_a_crontab_to_jobs_and_back(store: Store, mongod: str, tmp_path: Path) -> None:
-    environment = {
+@pytest.fixture
+def environment(store: Store, mongod: str, tmp_path: Path) -> dict[str, str]:
+    """That of commands which use the registry of this test."""
+    return {
         **os.environ,
         "MONGODB_URI": mongod,
         "JOBWRIGHT_DATABASE": store.database.name,
@@ -228,6 +256,28 @@ def test_the_commands_lead_from_a_crontab_to_jobs_and_back(store: Store, mongod:
         "JOBWRIGHT_DATA_DIR": str(tmp_path / "data"),
         "PYTHONPATH": str(KINDS),
     }
+
+
+def test_a_plan_says_which_connections_to_create_first(environment: dict[str, str], tmp_path: Path) -> None:
+    tab, plan = tmp_path / "tab", tmp_path / "plan.json"
+    tab.write_text(
+        "0 4 * * 0 find /var/tmp/reports -type f -mtime +30 -delete\n0 5 * * 0 find /var/tmp/reports -name x -mtime +3 -delete\n"
+    )
+    words = "file-store-var-tmp-reports of kind file_store (path /var/tmp/reports)"
+    shown = jobwright(environment, "import", "plan", str(tab), "--zone", "UTC", check=True).stdout
+    assert shown.splitlines()[-4:] == [
+        "Before `apply`, create those of these connections that do not exist yet:",
+        f"  {words}",
+        "",
+        "2 ready.",
+    ]
+    made = jobwright(environment, "import", "plan", str(tab), "--zone", "UTC", "--output", str(plan), check=True).stderr
+    assert made.count(f"needs the connection {words}") == 1
+    applied = jobwright(environment, "import", "apply", str(plan))
+    assert (applied.returncode, applied.stdout.count(f"Create the connection {words} first.")) == (1, 2)
+
+
+def test_the_commands_lead_from_a_crontab_to_jobs_and_back(environment: dict[str, str], tmp_path: Path) -> None:
     tab, plan = tmp_path / "tab", tmp_path / "plan.json"
     tab.write_text(CRONTAB)
     scanned = jobwright(environment, "import", "scan", str(tab), "--machine", "web1", check=True).stdout

@@ -111,6 +111,33 @@ def test_cut_over_switches_on_what_is_disabled_and_nothing_twice(service: Servic
     assert (twice.returncode, twice.stdout.count("runs twice")) == (1, 1)
 
 
+def test_roll_back_deletes_what_its_plan_has_created_and_names_what_stays(service: Service, tmp_path: Path) -> None:
+    environment = remote(service, "read", "write")
+    lines = [f"# {tmp_path.name} {n}\n{n} 5 * * * curl -fsS https://example.com/{n}\n" for n in range(4)]
+    first = plan_of(environment, tmp_path, "".join(lines[:3])).rename(tmp_path / "first.json")
+    jobwright(environment, "import", "apply", str(first), check=True)
+    source = json.loads(first.read_text())["source"]["name"]
+    with service.api() as api:
+        jobs = {row["name"]: row["job_id"] for row in api.get("/api/admin/imports", params={"source": source}).json()["imports"]}
+        changed = api.put(f"/api/admin/scheduler-jobs/{jobs[f'{tmp_path.name} 2']}", json={"description": "mine"})
+        assert changed.status_code == 200
+    second = plan_of(environment, tmp_path, "".join(lines[:2] + lines[3:]))
+    assert [row["result"] for row in rows(environment, "apply", str(second))] == ["exists", "exists", "created"]
+
+    back = jobwright(environment, "import", "roll-back", str(second), check=True)
+    assert sorted(line.split()[0] for line in back.stdout.splitlines()) == ["deleted", "other", "other", "other", "to"]
+    assert f"other plan {tmp_path.name} 0: the plan {json.loads(first.read_text())['hash'][:16]} has created it. It stays." in back.stdout
+    assert "add --all-plans" in back.stderr
+    nothing = jobwright(environment, "import", "roll-back", str(second), check=True)
+    assert "Nothing of this plan was applied." in nothing.stderr
+
+    rest = jobwright(environment, "import", "roll-back", str(second), "--all-plans")
+    assert (rest.returncode, rest.stdout.count("deleted ")) == (1, 2)
+    assert "was changed after the import" in rest.stdout
+    assert rest.stdout.count("to enable the original again") == 2
+    assert [row["result"] for row in rows(environment, "roll-back", str(first))] == ["kept"]
+
+
 def test_only_entries_that_differ_at_clock_changes_wait_for_that_decision(service: Service, tmp_path: Path) -> None:
     environment = remote(service, "read", "write")
     lines = "0 3 * * * curl -fsS https://example.com/same\n5-2,*/10 2 * * * curl -fsS https://example.com/changed\n"

@@ -133,8 +133,8 @@ def test_a_job_says_what_it_needs_and_what_is_wrong_with_it(
     assert (narrow.name, narrow.wrong) == ("shop", "the connection 'shop' does not allow 'orders'; a super-admin can change that")
     store.database["connections"].delete_one({"name": "shop"})
     (gone, _) = services.parameters.needs(services.jobs.get(super_admin, job))
-    assert (gone.id, gone.wrong) == ("", "is not the name of a MongoDB connection: 'shop'")
-    assert "is not the name of a MongoDB connection" in text(browser_client.get(f"/jobs/{job}"))
+    assert (gone.id, gone.wrong) == ("", "is not the name of a connection of the kind MongoDB: 'shop'")
+    assert "is not the name of a connection of the kind MongoDB" in text(browser_client.get(f"/jobs/{job}"))
     store.database["dynamic_jobs"].update_one({"_id": job}, {"$set": {"template_type": "gone_kind"}})
     assert services.parameters.needs(services.jobs.get(super_admin, job)) == []
     text(browser_client.get(f"/jobs/{job}"))

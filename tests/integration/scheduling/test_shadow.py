@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +15,6 @@ from app.factory import Store
 from app.factory.handlers import _end_handlers
 from app.factory.stores import Stores
 from app.jobs.model import Job
-from app.metrics.service import Metrics
 from app.queue.model import Status
 from app.services import Services
 from tests.builders.owing import OWING
@@ -56,7 +54,7 @@ def test_each_due_time_is_recorded_once_by_many_schedulers(
     with at_work(3, store, services, clock):
         for _ in range(20):
             clock.advance(1)
-            _wait(lambda: _next(services, super_admin, job) > clock.now())
+            eventually(lambda: _next(services, super_admin, job) > clock.now())
     counts = [run["due_at"] for run in shadows(store, job)]
     assert len(counts) == len(set(counts)) == 20
 
@@ -181,7 +179,7 @@ def test_an_admin_needs_an_approval_to_end_the_shadow_mode_of_a_dangerous_job(
 
 
 def test_shadow_runs_count_nowhere(services: Services, super_admin: Actor, store: Store, clock: ManualClock) -> None:
-    """Neither as runs in figures and lists, nor in forecasts, nor for alerts."""
+    """Neither as runs of their job, nor in lists of what is due, nor in the metrics that alerts look at."""
     job = begin(services, super_admin, every_second(services, super_admin))
     engine = dispatcher(store, services, clock)
     for _ in range(3):
@@ -190,8 +188,10 @@ def test_shadow_runs_count_nowhere(services: Services, super_admin: Actor, store
     stored = services.jobs.get(super_admin, job.id)
     assert (stored.last_run_at, stored.last_status) == (None, None)
     assert store.database["job_executions"].count_documents({}) == 0
-    assert services.forecast is not None
-    assert isinstance(services.metrics, Metrics)
+    values = services.metrics.of_database()
+    assert values is not None
+    assert values["jobwright_queue_backlog"] == {(): 0.0}
+    assert not any(values["jobwright_executions"].values())
     assert services.directory.due_between(super_admin, clock.now() - timedelta(days=1), clock.now() + timedelta(days=1), 10) == []
 
 
@@ -231,7 +231,3 @@ def test_pages_show_shadow_mode(
 
 def _next(services: Services, actor: Actor, job: Job) -> datetime:
     return services.jobs.get(actor, job.id).next_run_at or datetime.max.replace(tzinfo=UTC)
-
-
-def _wait(done: Callable[[], bool]) -> None:
-    eventually(done)

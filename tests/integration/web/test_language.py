@@ -363,7 +363,7 @@ TRANSLATED = [name for name, one in topics_in("de").items() if one.language == "
 def test_a_translated_topic_keeps_up_with_its_original(name: str) -> None:
     english, german = topics_in("en")[name].text, topics_in("de")[name].text
     assert shape(german) == shape(english)
-    pages = re.compile(r"\]\(([^)#]*)")  # anchors follow the headings, which are translated
+    pages = re.compile(r"\]\(([^)#]*)")  # tests/unit/web/test_help.py checks the anchors
     assert pages.findall(german) == pages.findall(english)
     names = re.compile(r"JOBWRIGHT_\w+|`/[\w/-]+`|`jobwright [a-z]+|`[A-Z]{3,} /\S+`")
     assert sorted(names.findall(german)) == sorted(names.findall(english))

@@ -193,8 +193,11 @@ def test_triggers_of_xyops(tmp_path: Path) -> None:
     assert xyops(tmp_path, [manual])["job"]["schedule"] == {"type": "manual"}
     assert xyops(tmp_path, [{**twice[0], "enabled": False}])["job"]["schedule"] == {"type": "manual"}
     assert '"enabled":false' in entry["disable"]
-    for triggers in ([twice[0], {**twice[0], "minutes": [1]}], [twice[0], {"type": "nth", "every": 2}]):
-        assert state_of(xyops(tmp_path, triggers)) is State.OPEN
+    longer = [{"type": "interval", "start": 1754580000, "duration": 31_536_001}]
+    far = [{"type": "single", "epoch": 999_999_999_999}]
+    for triggers in ([twice[0], {**twice[0], "minutes": [1]}], [twice[0], {"type": "nth", "every": 2}], longer, far):
+        entry = xyops(tmp_path, triggers)
+        assert (state_of(entry), entry["job"]["schedule"]) == (State.OPEN, {"type": "manual"}), triggers
 
 
 def test_limits_and_actions_of_xyops(tmp_path: Path) -> None:

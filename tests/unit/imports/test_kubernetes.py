@@ -230,6 +230,8 @@ def test_suspended_jobs_stay_so_and_intervals(tmp_path: Path) -> None:
     entry = one(tmp_path, suspend=True, schedule="@every 1h30m")
     assert entry["disabled"] == "is suspended"
     assert entry["job"]["schedule"] == {"type": "interval", "interval_seconds": 5400}
+    entry = one(tmp_path, schedule="@every 9000h")
+    assert (state_of(entry), entry["job"]["schedule"]) == (State.OPEN, {"type": "manual"})
 
 
 def test_the_zone_of_the_controller_must_be_given(tmp_path: Path) -> None:

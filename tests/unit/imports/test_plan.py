@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from app.imports.entries import Draft, Fate
+from app.imports.entries import Draft, Entry, EntryKind, Fate, Reading
 from app.imports.fires import trigger_of, trigger_times
+from app.imports.names import words_or_hash
 from app.imports.plan import (
     CLOCK_CHANGES,
     JOBS_AT_CHANGES,
@@ -293,3 +294,16 @@ def test_the_time_zone_must_be_known(tmp_path: Path) -> None:
     path.write_text("CRON_TZ=Asia/Tokyo\n0 1 * * * /a\n")
     plan = make_plan(SOURCES["crontab"], str(path), SourceOptions(machine="web1"), datetime(2026, 1, 1, tzinfo=UTC))
     assert plan["entries"][0]["job"]["schedule"]["timezone"] == "Asia/Tokyo"
+
+
+def test_a_repeated_entry_gets_an_id_that_no_other_entry_has() -> None:
+    entries = tuple(Entry(id=entry_id, where="", kind=EntryKind.NOTE, raw="") for entry_id in ("a", "a", "a-2", "a"))
+    assert [entry.id for entry in Reading(name="", digest="", entries=entries).entries] == ["a", "a-2", "a-2-2", "a-3"]
+
+
+def test_names_that_differ_have_ids_that_differ() -> None:
+    assert words_or_hash("shop", "clean-up", otherwise="x") == "shop-clean-up"
+    pairs = [("shop", "clean-up"), ("shop-clean", "up"), ("shop", "clean.up"), ("shop", "Clean-up"), ("shop", "-clean-up"), ("", "shop")]
+    ids = {words_or_hash(*pair, otherwise="x") for pair in [*pairs, ("",), ("ü",), ("a" * 300,), ("a" * 301,)]}
+    assert len(ids) == len(pairs) + 4
+    assert max(map(len, ids)) < 120

@@ -56,8 +56,9 @@ def test_intervals_and_starts_of_the_machine(tmp_path: Path) -> None:
     assert job["schedule"] == {"type": "interval", "interval_seconds": 5400}
     entry = units(tmp_path, "OnBootSec=10min", "ExecStart=/bin/true")
     assert entry["job"]["schedule"] == {"type": "manual"}
-    entry = units(tmp_path, "OnUnitActiveSec=500ms", "ExecStart=/bin/true")
-    assert state_of(entry) is State.OPEN
+    for span in ("500ms", "1y", "infinity"):
+        entry = units(tmp_path, f"OnUnitActiveSec={span}", "ExecStart=/bin/true")
+        assert (state_of(entry), entry["job"]["schedule"]) == (State.OPEN, {"type": "manual"}), span
 
 
 def test_several_times_are_several_jobs_that_do_not_run_at_once(tmp_path: Path) -> None:
@@ -82,14 +83,14 @@ def test_drop_ins_templates_and_enabled_timers(tmp_path: Path) -> None:
     (folder / "off.service").write_text("[Service]\nExecStart=/bin/true\n")
     (folder / "gone.timer").symlink_to("/dev/null")
     options = SourceOptions(machine="web1", timezone="UTC")
-    entries = {entry["id"]: entry for entry in make_plan(SOURCES["systemd"], str(folder), options, NOW)["entries"]}
-    sync = entries["systemd-sync-a-x2db"]["job"]
+    entries = {Path(entry["where"]).stem: entry for entry in make_plan(SOURCES["systemd"], str(folder), options, NOW)["entries"]}
+    sync = entries["sync@a\\x2db"]["job"]
     assert sync["parameters"] == {"program": "/opt/sync", "arguments": ["a\\x2db", "a-b", "sync@a\\x2db.service"]}
     assert sync["schedule"]["expression"] == "0 5 * * *"
-    assert entries["systemd-sync-a-x2db"]["disable"] == "systemctl --user disable --now 'sync@a\\x2db.timer'"
-    assert entries["systemd-off"]["disabled"] == "is not enabled: no folder *.wants links to it"
-    assert (entries["systemd-gone"]["kind"], entries["systemd-gone"]["reason"]) == ("note", "is masked")
-    assert entries["systemd-sync"]["kind"] == "note"
+    assert entries["sync@a\\x2db"]["disable"] == "systemctl --user disable --now 'sync@a\\x2db.timer'"
+    assert entries["off"]["disabled"] == "is not enabled: no folder *.wants links to it"
+    assert (entries["gone"]["kind"], entries["gone"]["reason"]) == ("note", "is masked")
+    assert entries["sync@"]["kind"] == "note"
 
 
 def test_folders_of_one_manager_belong_together(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from app.accounts import shape as account_shape
 from app.approvals import store as approval_store
 from app.connections import store as connection_store
+from app.doctor.records import SHAPES
 from app.jobs import shape as job_shape
 from app.queue import shape as execution_shape
 from tests.unit.project.sources import ROOT, sources
@@ -32,8 +33,8 @@ SHARED = {
 }
 
 
-def opened(path: Path) -> set[str]:
-    """The collections that a module opens: `Records(database, "name", shape)` and `database["name"]`, the name written out or a constant."""
+def shaped(path: Path) -> set[str]:
+    """The collections whose documents a module compares with a shape: `Records(database, "name", shape)`, the name written out or a constant."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
@@ -42,6 +43,14 @@ def opened(path: Path) -> set[str]:
             case ast.Call(func=ast.Name(id="Records"), args=[_, ast.Name(id=constant), *_]) if constant.isupper():
                 module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
                 names.add(getattr(importlib.import_module(module), constant))
+    return names
+
+
+def opened(path: Path) -> set[str]:
+    """The collections that a module opens: those with a shape, and `database["name"]`."""
+    names = shaped(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
             case ast.Subscript(value=ast.Name(id=owner) | ast.Attribute(attr=owner), slice=ast.Constant(value=str(name))):
                 names |= {name} if owner.strip("_") in {"database", "db"} else set()
     return names
@@ -62,6 +71,10 @@ def test_a_collection_is_opened_only_by_its_own_store(collection: str) -> None:
 
 def test_the_collections_are_found() -> None:
     assert {"dynamic_jobs", "job_executions", "users", "audit_log", "connections", "approvals"} <= COLLECTIONS
+
+
+def test_doctor_looks_for_damage_in_each_collection_with_a_shape() -> None:
+    assert set(SHAPES) == set().union(*(shaped(ROOT / path) for path in MODULES))
 
 
 def test_a_room_declares_sealed_fields_of_its_own_collections() -> None:

@@ -18,8 +18,8 @@ def test_every_setting_stands_in_the_docs_with_its_default() -> None:
     for item in fields(Settings):
         line = next((line for line in papers.splitlines() if f"`{item.metadata['name']}`" in line), "")
         assert line, item.metadata["name"]
-        default = item.default
-        assert f"`{default}`" in line or default in ("", ()), f"{item.metadata['name']}: the docs give another default than {default}"
+        default = ",".join(item.default) if isinstance(item.default, tuple) else item.default  # as a variable has it
+        assert f"`{default}`" in line or default == "", f"{item.metadata['name']}: the docs give another default than {default}"
     named = set(re.findall(r"^\| `([A-Z_<>]+)`", papers, re.M))
     assert named == {item.metadata["name"] for item in fields(Settings)}
 

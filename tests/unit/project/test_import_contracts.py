@@ -27,6 +27,7 @@ BREACHES = {
     "NATS has one door": ("templates_lib/message_command/template.py", "import nats"),
     "Jobwright does not need its client library": ("app/samples/service.py", "import jobwright_client"),
     "Celery has one door": ("app/node/runner.py", "import celery"),
+    "Apprise has one door": ("app/notification/sending.py", "import apprise"),
     "OpenTelemetry has one door": ("app/node/sweeper.py", "import opentelemetry"),
     "Faces import no store": ("app/api/exchange/routes.py", "import app.jobs.list_store"),
     "The form generator is pure": ("web/forms/field.py", "import app.clock"),
@@ -106,6 +107,7 @@ def test_what_all_pages_share_is_every_module_of_the_web_but_its_pages() -> None
         ("celery", {"app.broker.celery_app", "app.broker.consumer"}),
         ("kombu", {"app.broker.celery_app"}),
         ("opentelemetry", {"app.traces.otlp"}),
+        ("apprise", {"app.notification.channels.apprise.child"}),
     ],
 )
 def test_a_library_with_one_door_is_imported_there_and_nowhere_else(library: str, doors: set[str]) -> None:

@@ -14,9 +14,10 @@ import pytest
 from templates_lib.base import RunContext
 from templates_lib.command import output as output_module
 from templates_lib.command.environment import environment, name_problem
-from templates_lib.command.output import LONGEST_LINE, Lines, Mask, Output
+from templates_lib.command.output import LONGEST_LINE, Lines, Output
 from templates_lib.command.programs import Account, is_broad, refusal, resolved_folder
 from templates_lib.command.template import RunCommand
+from templates_lib.masks import Mask
 from tests.running import Ctx
 
 ME = os.geteuid()

@@ -10,7 +10,7 @@ from app.api.compat.job_types.schemas import TRIGGER_SCHEMA, TypeTriggeredOut
 from app.api.compat.people import acting_for
 from app.api.compat.words import RUNNING
 from app.api.current import actor, services
-from app.api.present import instant
+from app.instants import as_text
 
 blueprint = CompatBlueprint(
     "Job types",
@@ -34,5 +34,5 @@ def run_job_type(body: dict[str, Any], idempotency_key: str | None) -> dict[str,
         "id": execution.id,
         "jobType": job.definition.name,
         "status": RUNNING,
-        "startedAt": instant(execution.started_at or execution.queued_at),
+        "startedAt": as_text(execution.started_at or execution.queued_at),
     }

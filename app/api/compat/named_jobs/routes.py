@@ -32,11 +32,11 @@ from app.api.compat.words import job_result, status_word, statuses_of
 from app.api.current import actor, services
 from app.api.executions.schemas import WaitQuery
 from app.api.jobs.answers import client_locale
-from app.api.present import instant
 from app.api.waiting import when_ended
 from app.errors import FieldError, NotFound, ValidationFailed
 from app.execution.filters import ExecutionFilter
 from app.execution.sums import Sums
+from app.instants import as_text
 from app.jobs.body import as_request
 from app.jobs.filters import EVERY_JOB
 from app.jobs.model import Job
@@ -137,7 +137,7 @@ def change_cron_of_named_job(job_name: str, body: dict[str, Any]) -> dict[str, A
         "cronExpression": cron_expression(after),
         "previousCronExpression": cron_expression(before),
         "schedule": after.definition.schedule.trigger.words(client_locale()),
-        "nextRunAt": instant(after.next_run_at) if after.next_run_at else None,
+        "nextRunAt": as_text(after.next_run_at) if after.next_run_at else None,
     }
 
 
@@ -179,7 +179,7 @@ def get_stats_of_named_job(query: dict[str, Any], job_name: str) -> dict[str, An
     return {
         "job_name": job.definition.name,
         "stats": show_stats(None if sums is None else sums.get(job.id, Sums())),
-        "period": {"days": query["days"], "from": instant(since), "to": instant(now)},
+        "period": {"days": query["days"], "from": as_text(since), "to": as_text(now)},
     }
 
 

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from html import escape
 from typing import Any
 
-from app.notification.channels.base import SEND_SECONDS, Channel, Door, Receipt, Refused, Unknown, Unreachable
+from app.notification.channels.base import SEND_SECONDS, Channel, Door, Receipt, RecipientsRefused, Refused, Unknown, Unreachable
 from app.notification.message import Message, Severity
 from app.validation.storable import whole_text
 from app.validation.terminal import one_line
@@ -68,7 +68,7 @@ def _errors_of_smtp(place: str) -> Iterator[list[bool]]:
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
         refused = say("The mail server refused every recipient: {recipients}", recipients=", ".join(error.recipients))
-        raise (Refused if min(codes, default=_PERMANENT) >= _PERMANENT else Unreachable)(refused) from error
+        raise (RecipientsRefused if min(codes, default=_PERMANENT) >= _PERMANENT else Unreachable)(refused) from error
     except smtplib.SMTPAuthenticationError as error:
         raise (Refused if error.smtp_code >= _PERMANENT else Unreachable)(sentence(error, place, SEND_SECONDS)) from error
     except smtplib.SMTPResponseException as error:
@@ -123,8 +123,14 @@ def as_html(message: Message) -> str:
         for fact in message.facts
     )
     links = "".join(
-        f'<p style="margin:16px 0 0"><a href="{escape(link.url)}" style="color:#0e7c7b">{escape(link.words)}</a></p>'
+        f'<p style="margin:16px 0 0"><a href="{escape(link.url)}">{escape(link.words)}</a></p>'
         for link in message.links
+    )
+    logs = "".join(
+        f'<p style="margin:16px 0 4px;opacity:.7;font-size:14px">{escape(excerpt.words)}</p>'
+        '<pre style="margin:0;padding:8px 12px;border:1px solid #8886;border-radius:4px;white-space:pre-wrap;overflow-wrap:anywhere;'
+        f'font:13px/1.45 ui-monospace,Consolas,monospace">{escape(chr(10).join(excerpt.lines))}</pre>'
+        for excerpt in message.excerpts
     )
     table = f'<table role="presentation" style="border-collapse:collapse;font-size:14px">{rows}</table>' if rows else ""
     return (
@@ -133,6 +139,6 @@ def as_html(message: Message) -> str:
         f"<title>{escape(message.title)}</title></head>"
         '<body style="margin:0;padding:16px;font:15px/1.5 system-ui,-apple-system,Segoe UI,sans-serif">'
         f'<div style="max-width:560px;border-left:4px solid {_COLOURS[message.severity]};padding:4px 0 4px 16px;overflow-wrap:anywhere">'
-        f'<h1 style="font-size:18px;line-height:1.3;margin:0 0 12px">{escape(message.title)}</h1>{paragraphs}{table}{links}</div>'
+        f'<h1 style="font-size:18px;line-height:1.3;margin:0 0 12px">{escape(message.title)}</h1>{paragraphs}{table}{links}{logs}</div>'
         "</body></html>"
     )

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Any
 
-from app.notification.channels.base import Channel, Door, Receipt, host_of, post_json
-from app.notification.channels.parts import cut
-from app.notification.message import Message, Severity
+from app.notification.channels.chat import Chat
+from app.notification.message import Excerpt, Message, Severity, cut, cut_before
 from templates_lib.messages import say
 
 # Limits of Block Kit: characters of a header and of a section, fields of a section and their characters.
@@ -16,36 +13,34 @@ MOST_HEADER, MOST_SECTION, MOST_FIELDS, MOST_FIELD = 150, 3_000, 10, 2_000
 _MARKS = {Severity.GOOD: ":white_check_mark:", Severity.INFO: ":information_source:", Severity.BAD: ":x:"}
 
 
-class Slack(Channel):
+class Slack(Chat):
     """Blocks of Block Kit, with a plain text for previews."""
 
     type = "slack"
     title = "Slack"
     description = say("Messages to a Slack channel, through an incoming webhook")
-    icon = "send"
 
-    def place(self, settings: Mapping[str, Any]) -> str:  # noqa: ARG002 - the address is a secret as a whole
-        return "Slack"
-
-    def send(self, message: Message, settings: Mapping[str, Any], door: Door) -> Receipt:
-        answer = post_json(door, settings["url"], json.dumps(payload(message), ensure_ascii=False).encode(), {})
-        return Receipt(words=say("{place} answered {status}.", place=host_of(settings["url"]), status=answer.status_code))
-
-
-def payload(message: Message) -> dict[str, Any]:
-    """Returns the body. Nothing in it is read as markup: texts are plain, or escaped."""
-    blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": cut(message.title, MOST_HEADER)}}]
-    if message.text:
-        blocks.append(_section(cut(f"{_MARKS[message.severity]} {escaped(message.text)}", MOST_SECTION)))
-    if message.facts:
-        fields = [cut(f"*{escaped(fact.label)}*\n{escaped(fact.value)}", MOST_FIELD) for fact in message.facts[:MOST_FIELDS]]
-        blocks.append({"type": "section", "fields": [{"type": "mrkdwn", "text": text} for text in fields]})
-    blocks += [_section(f"<{escaped(link.url)}|{escaped(link.words)}>") for link in message.links]
-    return {"text": escaped(cut(message.title, MOST_SECTION)), "blocks": blocks}
+    def payload(self, message: Message) -> dict[str, Any]:
+        """Returns the body. Nothing in it is read as markup: texts are plain, or escaped."""
+        blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": cut(message.title, MOST_HEADER)}}]
+        if message.text:
+            blocks.append(_section(cut(f"{_MARKS[message.severity]} {escaped(message.text)}", MOST_SECTION)))
+        if message.facts:
+            fields = [cut(f"*{escaped(fact.label)}*\n{escaped(fact.value)}", MOST_FIELD) for fact in message.facts[:MOST_FIELDS]]
+            blocks.append({"type": "section", "fields": [{"type": "mrkdwn", "text": text} for text in fields]})
+        blocks += [_section(f"<{escaped(link.url)}|{escaped(link.words)}>") for link in message.links]
+        blocks += [_section(_with_code(excerpt)) for excerpt in message.excerpts]
+        return {"text": escaped(cut(message.title, MOST_SECTION)), "blocks": blocks}
 
 
 def _section(text: str) -> dict[str, Any]:
     return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+
+
+def _with_code(excerpt: Excerpt) -> str:
+    """Returns an excerpt as a block of code: its newest lines, if there is not room for all."""
+    words = cut(escaped(excerpt.words), MOST_HEADER)
+    return f"{words}\n```{cut_before(escaped(excerpt.as_code()), MOST_SECTION - len(words) - len('```' * 2) - 1)}```"
 
 
 def escaped(text: str) -> str:

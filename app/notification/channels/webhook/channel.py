@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from app.instants import as_text
 from app.notification.channels.base import Channel, Door, Receipt, host_of, post_json
 from app.notification.message import Message
 from templates_lib.messages import say
@@ -33,15 +33,14 @@ class Webhook(Channel):
             **signed_headers(keys, message.key, body, now=now),
             **({"authorization": settings["authorization"]} if settings.get("authorization") else {}),
         }
-        answer = post_json(door, settings["url"], body, headers)
-        return Receipt(words=say("{place} answered {status}.", place=host_of(settings["url"]), status=answer.status_code))
+        return post_json(door, settings["url"], body, headers)
 
 
 def payload(message: Message) -> dict[str, Any]:
     """Returns the body: the type of the event and the data that Standard Webhooks wants beside it."""
     return {
         "type": message.event.get("type", f"notification.{message.kind}"),
-        "timestamp": _instant(message.at),
+        "timestamp": as_text(message.at),
         "data": {
             "kind": message.kind.value,
             "severity": message.severity.value,
@@ -49,11 +48,8 @@ def payload(message: Message) -> dict[str, Any]:
             "text": message.text,
             "facts": [{"label": fact.label, "value": fact.value} for fact in message.facts],
             "links": [{"words": link.words, "url": link.url} for link in message.links],
+            "excerpts": [{"words": excerpt.words, "lines": list(excerpt.lines)} for excerpt in message.excerpts],
             "thread": message.thread,
             **{name: value for name, value in message.event.items() if name != "type"},
         },
     }
-
-
-def _instant(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Messages to any of the services that Apprise knows."""

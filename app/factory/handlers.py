@@ -12,9 +12,9 @@ from app.factory.alerts import build_alert_ends
 from app.factory.words import in_words
 from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.jobs.broken import DisableBroken
-from app.notification.incidents.ends import AlertEnds
 from app.jobtemplates.parameters import ParameterPipeline
 from app.notification.excerpts import Excerpts, secrets_by
+from app.notification.incidents.ends import AlertEnds
 from app.notification.outcomes import OutcomeNotifier, TellOutcome
 from app.outbox.batches import BatchCarrier
 from app.outbox.carrier import Carrier

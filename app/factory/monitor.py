@@ -28,7 +28,7 @@ def build_monitor(settings: Settings, stores: Stores) -> Monitor:
 def build_watch(settings: Settings, stores: Stores, services: Services) -> Watch:
     """Returns what looks, for each node that plans."""
     clock, after = services.clock, timedelta(seconds=settings.stuck_seconds)
-    door = OpenDoor(services.connections, clock, allowed_hosts=settings.allowed_hosts)
+    door = OpenDoor(services.connections, clock, allowed_hosts=settings.allowed_hosts, apprise_schemes=())
 
     def look() -> Symptoms:
         now = clock.now()

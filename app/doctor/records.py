@@ -26,7 +26,9 @@ from app.metrics.totals_store import TOTALS
 from app.mongo import Records
 from app.notification.channel_store import CHANNEL, STATE
 from app.notification.delivery_store import DELIVERY
+from app.notification.incidents.store import INCIDENT
 from app.notification.monitor.store import MONITOR
+from app.notification.rules.store import RULE
 from app.outbox.events import EVENT as DOMAIN_EVENT
 from app.queue import shape as executions
 from app.samples.store import SAMPLE
@@ -77,6 +79,8 @@ SHAPES = {
     "endpoints": ENDPOINT,
     "inbound_seen": INBOUND_SEEN,
     "channel_states": STATE,
+    "alert_rules": RULE,
+    "incidents": INCIDENT,
     "samples": SAMPLE,
     "metric_totals": TOTALS,
     "settings_seen": SETTINGS_SEEN,

@@ -7,8 +7,9 @@ from typing import Any
 
 from pymongo.database import Database
 
-from app.execution.ends import EndedRun
+from app.execution.ends import EndedRun, LiveRun
 from app.mongo import ANY_DATE, QUERY_TIME_MS, Document, Records
+from app.queue.model import Trigger
 from app.queue.shape import EXECUTION
 from app.queue.store import COLLECTION
 
@@ -30,6 +31,9 @@ BRIEF = dict.fromkeys(
 )
 
 
+LIVE_FIELDS = ("job_id", "status", "queued_at", "available_at", "scheduled_for", "started_at")
+
+
 class EndStore:
     """Reads ends, from an index and bounded in time."""
 
@@ -42,10 +46,21 @@ class EndStore:
         rows = self._executions.find(where, BRIEF, max_time_ms=QUERY_TIME_MS).sort("queued_at", -1).limit(limit)
         return sorted((_from_row(row) for row in rows), key=lambda run: run.place, reverse=True)
 
+    def live(self, limit: int) -> list[LiveRun]:
+        """Returns executions that have not ended, without those of backfills and previews."""
+        where: Document = {"live": True, "dry": {"$ne": True}, "triggered_by": {"$ne": Trigger.BACKFILL.value}}
+        rows = self._executions.find(where, dict.fromkeys(LIVE_FIELDS, 1), max_time_ms=QUERY_TIME_MS, hint="live").limit(limit)
+        return [_live_from(row) for row in rows]
+
     def between(self, begin: datetime, end: datetime, limit: int) -> list[str]:
         """Returns the ids of executions that ended in this time."""
         where: Document = {"completed_at": {"$type": "date", "$gte": begin, "$lt": end}}
         return [row["_id"] for row in self._executions.find(where, {"_id": 1}, max_time_ms=QUERY_TIME_MS).limit(limit)]
+
+
+def _live_from(row: Document) -> LiveRun:
+    fields: dict[str, Any] = {name: row.get(name) for name in LIVE_FIELDS}
+    return LiveRun(id=row["_id"], **fields)
 
 
 def _from_row(row: Document) -> EndedRun:
@@ -58,5 +73,6 @@ def _from_row(row: Document) -> EndedRun:
         job_version=row.get("job_version") or 0,
         attempts=len(row.get("attempts") or ()),
         triggered_by=row.get("triggered_by") or "",
+        queued_at=row.get("queued_at"),
         **brief,
     )

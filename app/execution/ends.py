@@ -23,11 +23,25 @@ class EndedRun:
     job_version: int = 0
     attempts: int = 0
     triggered_by: str = ""
+    queued_at: datetime | None = None
 
     @property
     def place(self) -> tuple[datetime, str]:
         """Returns its place in the order of ends: by instant, then by id."""
         return self.completed_at, self.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRun:
+    """An execution that has not ended."""
+
+    id: str
+    job_id: str
+    status: str
+    queued_at: datetime
+    available_at: datetime | None = None
+    scheduled_for: datetime | None = None
+    started_at: datetime | None = None
 
 
 def ended_run(execution: Execution) -> EndedRun | None:
@@ -46,4 +60,5 @@ def ended_run(execution: Execution) -> EndedRun | None:
         job_version=execution.job_version,
         attempts=len(execution.attempts),
         triggered_by=execution.triggered_by,
+        queued_at=max(execution.queued_at, execution.available_at),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.connections.inventory import Inventory
@@ -12,6 +13,7 @@ from app.notification.announcing import Announcer, PlainAnnouncer
 from app.notification.incidents.applying import Incidence
 from app.notification.incidents.ends import AlertEnds
 from app.notification.incidents.links import AcknowledgeLinks
+from app.notification.incidents.overdue import MOST_JOBS, OverdueJobs
 from app.notification.incidents.telling import Addresses, Wording
 from app.notification.incidents.upkeep import AlertUpkeep
 from app.notification.rules.book import RuleBook
@@ -94,6 +96,45 @@ def build_alert_ends(stores: Stores, services: Services) -> AlertEnds:
         facts_of=FactsOfJobs(stores, services).of_execution,
         incidence=build_incidence(stores, services, announcer),
         announcer=announcer,
+        jitter_of=lambda job_id: _jitter(stores.jobs.get(job_id)),
+    )
+
+
+def _jitter(job: Job | None) -> float:
+    return float(job.definition.schedule.jitter_seconds) if job is not None else 0.0
+
+
+class RegistryOfJobs:
+    """What rules by time ask of jobs and calendars; implements app.notification.incidents.overdue.Registry."""
+
+    def __init__(self, stores: Stores, services: Services) -> None:
+        self._stores, self._services = stores, services
+
+    def get(self, job_id: str) -> Job | None:
+        return self._stores.jobs.get(job_id)
+
+    def due(self, before: datetime) -> list[Job]:
+        return self._stores.dispatch.find_due(before, MOST_JOBS)
+
+    def enabled(self) -> list[Job]:
+        return self._stores.lists.enabled(MOST_JOBS)
+
+    def is_closed(self, calendars: Sequence[str], at: datetime) -> bool:
+        return self._services.calendars.of(calendars).at(at) is not None
+
+    def facts(self, job: Job) -> JobFacts:
+        return facts_of(job)
+
+
+def build_overdue_jobs(stores: Stores, services: Services) -> OverdueJobs:
+    """Returns what applies rules by time."""
+    return OverdueJobs(
+        book=RuleBook(stores.alert_rules),
+        incidents=stores.incidents,
+        incidence=build_incidence(stores, services, build_announcer(stores, services)),
+        ends=stores.ends,
+        registry=RegistryOfJobs(stores, services),
+        clock=services.clock,
     )
 
 
@@ -106,5 +147,6 @@ def build_alert_upkeep(stores: Stores, services: Services) -> AlertUpkeep:
         ends=stores.ends,
         alert_ends=build_alert_ends(stores, services),
         find=stores.queue.get,
+        overdue=build_overdue_jobs(stores, services),
         clock=services.clock,
     )

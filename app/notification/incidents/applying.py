@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from app.events import get_logger
 from app.notification.announcing import Announcer, Subject
 from app.notification.incidents.deciding import AlertEvent, close, decide_alerts, pass_time
-from app.notification.incidents.incident import Incident
+from app.notification.incidents.incident import Incident, Mark
 from app.notification.incidents.store import IncidentStore
 from app.notification.incidents.telling import Wording
 from app.notification.rules.rule import AlertRule
@@ -43,6 +43,11 @@ class Incidence:
                 self.say(stored, rule)
             return stored
         raise Later(AGAIN_AFTER)
+
+    def knows(self, rule: AlertRule, subject: Subject, mark: Mark) -> bool:
+        """Returns whether the newest incident of a rule and a subject has seen an event that is as late as this one."""
+        incident = self._incidents.latest(rule.id, subject.key)
+        return incident is not None and mark <= incident.last
 
     def pass_time(self, incident: Incident, rule: AlertRule, now: datetime) -> None:
         """Does what is due by time alone. Whoever changes the incident meanwhile has done it."""

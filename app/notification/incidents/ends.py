@@ -14,9 +14,10 @@ from app.notification.incidents.deciding import AlertEvent
 from app.notification.incidents.incident import Mark
 from app.notification.message import Fact, MessageKind
 from app.notification.rules.book import RuleBook
-from app.notification.rules.conditions import BY_EVENT, MOMENTS, MOST_RUNS
-from app.notification.rules.judging import Verdict, judge
+from app.notification.rules.conditions import BY_TIME, MOMENTS, MOST_RUNS, Condition
+from app.notification.rules.judging import Judgement, Verdict, judge
 from app.notification.rules.rule import AlertRule, JobFacts, covering
+from app.notification.rules.timing import usual_limit, was_overdue
 from app.queue.execution import Execution
 from app.queue.model import ENDED, RAN, Status
 from app.queue.owing import End, EndHandler
@@ -45,7 +46,9 @@ class AlertEnds(EndHandler):
         facts_of: Callable[[Execution], JobFacts],
         incidence: Incidence,
         announcer: Announcer,
+        jitter_of: Callable[[str], float] = lambda job_id: 0.0,
     ) -> None:
+        self._jitter_of = jitter_of
         self._book, self._ends, self._facts_of, self._incidence, self._announcer = book, ends, facts_of, incidence, announcer
 
     @classmethod
@@ -60,13 +63,13 @@ class AlertEnds(EndHandler):
         return record.status in self.statuses and not record.dry
 
     def carry_out(self, record: Execution) -> None:
-        run, rules = ended_run(record), [rule for rule in self._book.all() if rule.type in BY_EVENT]
+        run, rules = ended_run(record), self._book.all()
         if run is None or not rules:
             return
         job = self._facts_of(record)
-        rules = covering(rules, job)
-        if rules:
-            self.apply(rules, job, run)
+        covered = covering(rules, job)
+        if covered:
+            self.apply(covered, job, run)
 
     def apply(self, rules: Sequence[AlertRule], job: JobFacts, run: EndedRun) -> None:
         """Applies these rules to one end, and to the latest one."""
@@ -75,6 +78,9 @@ class AlertEnds(EndHandler):
             runs = sorted([*runs, run], key=lambda other: other.place, reverse=True)
         here = next(place for place, other in enumerate(runs) if other.id == run.id)
         for rule in rules:
+            if rule.type in BY_TIME:
+                self._apply_past(rule, job, runs[here:])
+                continue
             self._apply_one(rule, job, runs[here:])
             if here and rule.type not in MOMENTS:
                 self._apply_one(rule, job, runs)
@@ -88,6 +94,27 @@ class AlertEnds(EndHandler):
         ran = tuple(other.completed_at for other in runs if other.status in RAN)
         event = AlertEvent(mark=Mark(run.completed_at, run.id), judgement=judgement, execution_id=run.id, runs=ran)
         self._incidence.apply(rule, subject_of(job), event)
+
+    def _apply_past(self, rule: AlertRule, job: JobFacts, runs: Sequence[EndedRun]) -> None:
+        """Applies a rule by time to what has ended: nobody may have looked while it went on."""
+        run, subject = runs[0], subject_of(job)
+        if rule.type == Condition.DEADLINE:
+            if run.status == Status.SUCCESS:
+                self._incidence.apply(rule, subject, _event(run, Mark(run.completed_at, run.id), Verdict.OVER, say("The run succeeded.")))
+            return
+        usual = usual_limit(runs[1:]) if rule.type == Condition.RUNNING_LONGER_THAN_USUAL else None
+        past = was_overdue(rule.condition, run, jitter_seconds=self._jitter_of(job.id), usual_seconds=usual)
+        if past is None:
+            return
+        overdue, settled = past
+        if self._incidence.knows(rule, subject, Mark(overdue.at, overdue.id)):
+            return
+        self._incidence.apply(rule, subject, _event(run, Mark(overdue.at, overdue.id), Verdict.HOLDS, overdue.why))
+        self._incidence.apply(rule, subject, _event(run, Mark(settled, run.id), Verdict.OVER, say("It is over.")))
+
+
+def _event(run: EndedRun, mark: Mark, verdict: Verdict, why: str) -> AlertEvent:
+    return AlertEvent(mark=mark, judgement=Judgement(verdict=verdict, why=why), execution_id=run.id)
 
 
 def subject_of(job: JobFacts) -> Subject:

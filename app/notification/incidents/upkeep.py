@@ -10,6 +10,7 @@ from app.clock import Clock
 from app.execution.end_store import EndStore
 from app.notification.incidents.applying import Incidence
 from app.notification.incidents.ends import AlertEnds
+from app.notification.incidents.overdue import OverdueJobs
 from app.notification.incidents.store import IncidentStore
 from app.notification.rules.book import RuleBook
 from app.notification.rules.rule import AlertRule
@@ -26,8 +27,8 @@ MOST_ENDS = 5_000
 
 
 class AlertUpkeep:
-    """Lets waits, reminders and escalations come about; announces what a killed node has left; closes the incidents of rules that are gone;
-    and applies new rules to the ends that were written before all processes knew of them."""
+    """Lets waits, reminders and escalations come about, applies rules by time, and announces what a killed node has left. Closes the
+    incidents of rules that are gone, and applies new rules to the ends that were written before all processes knew of them."""
 
     def __init__(
         self,
@@ -38,10 +39,11 @@ class AlertUpkeep:
         ends: EndStore,
         alert_ends: AlertEnds,
         find: Callable[[str], Execution | None],
+        overdue: OverdueJobs,
         clock: Clock,
     ) -> None:
         self._book, self._incidents, self._incidence, self._clock = book, incidents, incidence, clock
-        self._ends, self._alert_ends, self._find = ends, alert_ends, find
+        self._ends, self._alert_ends, self._find, self._overdue = ends, alert_ends, find, overdue
         self._caught_up: dict[str, tuple[int, datetime]] = {}  # by rule: its version, and until when ends were looked at
 
     def tick(self) -> None:
@@ -53,6 +55,7 @@ class AlertUpkeep:
         if rules:
             self._pass_time(rules, now)
             self._catch_up(list(rules.values()), now)
+            self._overdue.tick()
 
     def forget(self, age: timedelta) -> int:
         """Removes some of the incidents that have been over for longer than this."""

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import threading
 
+from app.notification.rules.conditions import CONDITION_SCHEMA
 from app.notification.rules.rule import AlertRule
 from app.notification.rules.store import AlertRuleStore
+from app.validation import SchemaValidator
+
+_CONDITION = SchemaValidator(CONDITION_SCHEMA)
+
+
+def is_whole(rule: AlertRule) -> bool:
+    """Returns whether a rule has a condition that this version understands: another one may have been stored by another version, or by
+    hand. Such a rule finds nothing."""
+    return not _CONDITION.errors(dict(rule.condition))
 
 
 class RuleBook:
@@ -23,5 +33,5 @@ class RuleBook:
             if versions != self._versions:
                 rules = self._store.all()
                 self._versions = {rule.id: rule.version for rule in rules}
-                self._rules = tuple(rule for rule in rules if rule.enabled and not rule.damaged)
+                self._rules = tuple(rule for rule in rules if rule.enabled and not rule.damaged and is_whole(rule))
             return self._rules

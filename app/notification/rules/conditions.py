@@ -9,6 +9,7 @@ from app.queue.model import Reason
 from templates_lib.messages import Said, say
 
 MOST_SECONDS = 366 * 86_400
+OPTIONAL = frozenset({"calendar"})  # fields that a condition may lack
 MOST_RUNS = 100  # how far back conditions look
 # Why a run that was due is left out, as far as it says something about its job.
 SKIP_REASONS = (
@@ -36,6 +37,13 @@ class Condition(StrEnum):
     MISSED = "missed"  # a run was not started in time, and was left out
     SKIPPED = "skipped"  # a run was left out for one of the reasons
     TOO_FAST = "too_fast"  # a run succeeded, and took less time than it can need
+    LATE = "late"  # a run that was due has not started
+    DEADLINE = "deadline"  # a job has not succeeded by a time of day
+    NEVER_RAN = "never_ran"  # a job has not run since it was created
+    QUEUED_LONG = "queued_long"  # a run waits in the queue
+    RUNNING_LONG = "running_long"  # a run takes longer than a time
+    RUNNING_LONGER_THAN_USUAL = "running_longer_than_usual"  # a run takes longer than those before it
+    PAUSED_BY_ITSELF = "paused_by_itself"  # a job has paused itself after too many failures
 
 
 def _type(name: Condition, title: Said, description: Said, **fields: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +52,7 @@ def _type(name: Condition, title: Said, description: Said, **fields: dict[str, A
         "title": title,
         "description": description,
         "properties": {"type": {"const": name.value}, **fields},
-        "required": ["type", *fields],
+        "required": ["type", *(name for name in fields if name not in OPTIONAL)],
         "additionalProperties": False,
     }
 
@@ -103,11 +111,66 @@ _SCHEMAS = (
         say("A run succeeded in less time than it can need, which often means that it did nothing."),
         under_seconds=_number(say("Less than (seconds)"), least=1, most=MOST_SECONDS, default=5),
     ),
+    _type(
+        Condition.LATE,
+        say("A run is late"),
+        say("A run that was due has not started after this time. Pauses and blackouts do not count."),
+        grace_seconds=_number(say("After (seconds)"), least=5, most=MOST_SECONDS, default=300),
+    ),
+    _type(
+        Condition.DEADLINE,
+        say("No success by a time of day"),
+        say("A job has not succeeded within the day before this time. The incident is over as soon as a run succeeds."),
+        at={"type": "string", "title": say("Time of day"), "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9]$", "default": "06:00"},
+        timezone={"type": "string", "title": say("Time zone"), "minLength": 1, "maxLength": 64, "default": "UTC"},
+        calendar={
+            "type": "string",
+            "title": say("Blackout calendar"),
+            "description": say("On its days there is no deadline. Leave empty for every day."),
+            "maxLength": 100,
+            "default": "",
+        },
+    ),
+    _type(
+        Condition.NEVER_RAN,
+        say("A job has never run"),
+        say("A job that is enabled has not run since it was created."),
+        after_seconds=_number(say("After (seconds)"), least=60, most=MOST_SECONDS, default=86_400),
+    ),
+    _type(
+        Condition.QUEUED_LONG,
+        say("A run waits for too long"),
+        say("A run has waited in the queue for longer than this time."),
+        over_seconds=_number(say("More than (seconds)"), least=5, most=MOST_SECONDS, default=600),
+    ),
+    _type(
+        Condition.RUNNING_LONG,
+        say("A run takes too long"),
+        say("A run takes longer than this time."),
+        over_seconds=_number(say("More than (seconds)"), least=1, most=MOST_SECONDS, default=3_600),
+    ),
+    _type(
+        Condition.RUNNING_LONGER_THAN_USUAL,
+        say("A run takes longer than usual"),
+        say("A run takes longer than 1.25 times what 99% of the last 100 successful runs took. This needs at least 20 runs."),
+    ),
+    _type(Condition.PAUSED_BY_ITSELF, say("A job has paused itself"), say("A job has paused itself after too many failures in a row.")),
 )
 SCHEMAS: dict[str, dict[str, Any]] = {schema["properties"]["type"]["const"]: schema for schema in _SCHEMAS}
 # Each time they hold is told by itself: they have no incident, and nothing to recover from.
 MOMENTS = frozenset({Condition.SUCCEEDED, Condition.SUCCEEDED_AFTER_CHANGE})
-BY_EVENT = frozenset(Condition)
+BY_TIME = frozenset(
+    {
+        Condition.LATE,
+        Condition.DEADLINE,
+        Condition.NEVER_RAN,
+        Condition.QUEUED_LONG,
+        Condition.RUNNING_LONG,
+        Condition.RUNNING_LONGER_THAN_USUAL,
+        Condition.PAUSED_BY_ITSELF,
+    }
+)
+BY_EVENT = frozenset(Condition) - BY_TIME
 ABOUT_JOBS = frozenset(Condition)
 CONDITION_SCHEMA: dict[str, Any] = {"title": say("Condition"), "oneOf": list(_SCHEMAS)}
 

@@ -16,13 +16,14 @@ from app.clock import Clock
 from app.errors import DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.jobs.directory import JobDirectory
 from app.jobs.schema import RecipientField
-from app.notification.rules.conditions import ABOUT_JOBS
+from app.notification.rules.conditions import ABOUT_JOBS, Condition
 from app.notification.rules.rule import AlertRule, JobFacts, ScopeKind, body_of, covering, rule_from
 from app.notification.rules.schema import RULE_SCHEMA
 from app.notification.rules.store import AlertRuleStore
 from app.signals import Signal
 from app.validation import SchemaValidator
 from app.validation.names import normal
+from app.zones import is_zone
 from templates_lib.messages import say
 
 MOST_RULES = 200
@@ -133,6 +134,8 @@ class AlertRules:
             errors += _recipient_problems(body.get("to"), "/to")
         if "escalate" not in wrong and body.get("escalate"):
             errors += _recipient_problems(body["escalate"]["to"], "/escalate/to")
+        if "condition" not in wrong:
+            errors += _condition_problems(body["condition"])
         if not {"scope", "condition"} & wrong:
             errors += self._scope_problems(body)
         return errors
@@ -202,6 +205,14 @@ class AlertRules:
         if rule is None or not self._sees(actor, rule):
             raise NotFound("rule", rule_id)
         return rule
+
+
+def _condition_problems(condition: Mapping[str, Any]) -> list[FieldError]:
+    if condition["type"] == Condition.DEADLINE and not is_zone(condition["timezone"]):
+        return [FieldError("/condition/timezone", say("is not a known time zone"))]
+    if condition["type"] == Condition.FAILURES_AMONG and condition["count"] > condition["last"]:
+        return [FieldError("/condition/count", say("must be at most the number of runs that are looked at"))]
+    return []
 
 
 def _recipient(item: str) -> str:

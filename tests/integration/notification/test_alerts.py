@@ -19,7 +19,7 @@ from app.factory.stores import Stores
 from app.jobs.model import Job, RetryOn
 from app.notification.delivery import Delivery, DeliveryFilter
 from app.notification.incidents.ends import AlertEnds
-from app.notification.incidents.incident import IncidentFilter, IncidentState
+from app.notification.incidents.incident import IncidentFilter, IncidentState, Telling
 from app.notification.message import MessageKind
 from app.notification.rules.rule import body_of
 from app.queue.execution import Execution
@@ -153,7 +153,6 @@ def test_what_a_killed_node_has_left_unsaid_is_told_by_another_one(house: House)
 
 
 def _telling_of(incident: Any) -> Any:
-    from app.notification.incidents.incident import Telling
 
     return Telling(number=1, kind=MessageKind.FIRING, at=incident.opened_at, why="The run failed.")
 

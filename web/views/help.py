@@ -40,6 +40,7 @@ TITLES = (
     say("Deploy Jobwright"),
     say("Dynamic values"),
     say("Glossary"),
+    say("How alert rules decide"),
     say("Import jobs from other schedulers"),
     say("Log events"),
     say("Metrics"),

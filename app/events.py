@@ -137,6 +137,9 @@ EVENTS: dict[str, str] = {
     "monitor.unreachable": "The outside monitor did not take a call. With the reason.",
     "monitor.reached": "The outside monitor takes calls again.",
     "incident.changed": "An incident has begun, was announced, or is over. With its id, its rule, its subject, its state and its count.",
+    "digest.written": "A digest was written for a local day. With its id, and whether there was something to send.",
+    "digest.without_reader": "The account of a personal digest is closed, or may not see executions any more. Its digest ends.",
+    "digest.failed": "A digest could not be written. With its id and the reason. The next try is in ten minutes.",
     "channel.not_loaded": "A type of channel could not be loaded. With its name and the type of the error.",
     "connection.unexplored": "A connection gave no suggestions for a form. With its name and the type of the error.",
     "job.calls_unknown": (

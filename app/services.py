@@ -60,6 +60,8 @@ from app.keys import KeyRing
 from app.metrics.service import Metrics
 from app.node.state import NodeState
 from app.notification.deliveries import Deliveries
+from app.notification.digests.sending import DigestWriter
+from app.notification.digests.service import Digests
 from app.notification.incidents.service import Incidents
 from app.notification.monitor.watch import Monitor
 from app.notification.posting import Posting
@@ -148,6 +150,8 @@ class Services:
     incidents: Incidents
     posting: Posting
     monitor: Monitor
+    digests: Digests
+    digest_writer: DigestWriter
     events: Events
     overview: Overview
     attention: Attention

@@ -39,6 +39,8 @@ class May(StrEnum):
     SEE_RULES = "rules.see"
     MANAGE_RULES = "rules.manage"
     MANAGE_ALL_RULES = "rules.administer"
+    SEE_DIGESTS = "digests.see"
+    MANAGE_DIGESTS = "digests.manage"
     SEE_APPROVALS = "approvals.see"
     DECIDE_APPROVALS = "approvals.decide"
     MANAGE_ACCOUNTS = "accounts.manage"
@@ -102,6 +104,8 @@ RULES: dict[May, Rule] = {
     May.MANAGE_ALL_RULES: Rule(
         Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change and delete alert rules for all jobs, for templates and for the installation")
     ),
+    May.SEE_DIGESTS: Rule(Role.ADMIN, Scope.READ, say("See and preview the digests of teams")),
+    May.MANAGE_DIGESTS: Rule(Role.ADMIN, Scope.WRITE, say("Create, change and delete digests of teams about jobs that you see")),
     May.SEE_APPROVALS: Rule(Role.ADMIN, Scope.READ, say("See requests for approval, and withdraw your own")),
     May.DECIDE_APPROVALS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Approve and refuse the requests of others")),
     May.MANAGE_ACCOUNTS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change and close accounts; see and revoke all tokens")),

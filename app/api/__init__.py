@@ -25,6 +25,7 @@ from app.api.compat.schedule_executions import routes as schedule_executions
 from app.api.compat.schedules import routes as schedules
 from app.api.connections import routes as connections
 from app.api.deliveries import routes as deliveries
+from app.api.digests import routes as digests
 from app.api.errors import answer_elsewhere
 from app.api.exchange import routes as exchange
 from app.api.executions import routes as executions
@@ -76,6 +77,7 @@ RESOURCES = (
     connections,
     channels,
     deliveries,
+    digests,
     calendars,
     maintenance,
     nodes,

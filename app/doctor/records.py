@@ -26,6 +26,7 @@ from app.metrics.totals_store import TOTALS
 from app.mongo import Records
 from app.notification.channel_store import CHANNEL, STATE
 from app.notification.delivery_store import DELIVERY
+from app.notification.digests.store import DIGEST
 from app.notification.incidents.store import INCIDENT
 from app.notification.monitor.store import MONITOR
 from app.notification.rules.store import RULE
@@ -67,6 +68,7 @@ SHAPES = {
     "nodes": NODE,
     "switches": SWITCH,
     "monitor": MONITOR,
+    "digests": DIGEST,
     "gatherings": GATHERING,
     "services": SERVICE,
     "inbound_addresses": ADDRESS,

@@ -20,6 +20,7 @@ from app.factory.alerts import build_alert_upkeep
 from app.factory.broker import build_hearing, build_releasing
 from app.factory.bus import build_bus
 from app.factory.database import Store
+from app.factory.digests import build_digest_sender
 from app.factory.handlers import carriers, owing
 from app.factory.metrics import build_end_counter
 from app.factory.monitor import build_watch
@@ -103,6 +104,7 @@ def _planning(
         releasing=build_releasing(settings, stores, services),
         sender=build_sender(stores, services),
         told=services.told,
+        digests=build_digest_sender(settings, stores, services),
         watch=build_watch(settings, stores, services),
         alerts=build_alert_upkeep(stores, services),
     )

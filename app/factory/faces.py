@@ -10,6 +10,7 @@ from app.clock import Clock, SystemClock
 from app.config import Settings
 from app.exchange.service import Exchange
 from app.factory.database import Store
+from app.factory.digests import build_digests
 from app.factory.executions import Executions, build_executions
 from app.factory.ground import Ground, lay_ground
 from app.factory.inbound import build_inbound
@@ -62,6 +63,14 @@ def _services(
     approvals = _approvals(ground, jobs, executions)
     inbound = build_inbound(ground, people, materials, jobs=registered, runs=by_hand.runs, approvals=approvals)
 
+    digests, digest_writer = build_digests(
+        ground,
+        directory=registered.directory,
+        approvals=approvals,
+        connections=materials.connections,
+        given_up=executions.given_up,
+    )
+
     def ping() -> None:
         with store_errors():
             ground.store.client.admin.command("ping")
@@ -87,6 +96,8 @@ def _services(
         monitor=build_monitor(ground.settings, ground.stores),
         alert_rules=notifications.rules,
         incidents=notifications.incidents,
+        digests=digests,
+        digest_writer=digest_writer,
         ping=ping,
         migrated=migrated,
         nodes=ground.stores.nodes.all,

@@ -54,7 +54,7 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
     def users(name: str) -> list[str]:
         falling_back = stores.channels.names_falling_back(name)
         jobs, rules = stores.usage.names_notifying(as_recipient(name)), stores.alert_rules.names_telling(as_recipient(name))
-        return [*jobs, *rules, *(as_recipient(other) for other in falling_back)]
+        return [*jobs, *rules, *stores.digests.names_telling(as_recipient(name)), *(as_recipient(other) for other in falling_back)]
 
     channels = Channels(
         stores=ChannelStores(channels=stores.channels, states=stores.channel_states, deliveries=stores.notification_deliveries),

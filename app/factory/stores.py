@@ -20,6 +20,7 @@ from app.execution.history_store import HistoryStore
 from app.execution.limit_store import RunLimits
 from app.execution.log_store import LogStore
 from app.execution.measured_store import MeasuredStore
+from app.execution.review_store import ReviewStore
 from app.execution.statistics_store import StatisticsStore
 from app.handover.store import HandOverStore
 from app.imports.store import ImportStore
@@ -44,6 +45,7 @@ from app.metrics.totals_store import TotalsStore
 from app.mongo import Document
 from app.notification.channel_store import ChannelStateStore, ChannelStore
 from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.digests.store import DigestStore
 from app.notification.incidents.store import IncidentStore
 from app.notification.monitor.store import MonitorStore
 from app.notification.rules.store import AlertRuleStore
@@ -97,6 +99,7 @@ class Stores:
     history: HistoryStore
     statistics: StatisticsStore
     measured: MeasuredStore
+    review: ReviewStore
     acknowledgements: AcknowledgementStore
     logs: LogStore
     days: DayStore
@@ -123,6 +126,7 @@ class Stores:
     alert_rules: AlertRuleStore
     incidents: IncidentStore
     ends: EndStore
+    digests: DigestStore
 
     @property
     def start_limits(self) -> StartLimits:
@@ -166,6 +170,7 @@ class Stores:
             history=HistoryStore(database),
             statistics=StatisticsStore(database),
             measured=MeasuredStore(database),
+            review=ReviewStore(database),
             acknowledgements=AcknowledgementStore(database),
             logs=LogStore(database),
             days=DayStore(database),
@@ -192,4 +197,5 @@ class Stores:
             alert_rules=AlertRuleStore(database),
             incidents=IncidentStore(database),
             ends=EndStore(database),
+            digests=DigestStore(database),
         )

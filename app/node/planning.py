@@ -23,6 +23,7 @@ from app.node.releasing import Releasing
 from app.node.stall_watch import StallWatch
 from app.node.state import STALLED_SECONDS
 from app.node.sweeper import Sweeper
+from app.notification.digests.sending import DigestSender
 from app.notification.incidents.upkeep import AlertUpkeep
 from app.notification.monitor.watch import Watch
 from app.notification.sending import Sender
@@ -35,6 +36,7 @@ from app.signals import Signal
 
 UPKEEP_SECONDS = 2.0
 RETENTION_SECONDS = 600.0
+DIGEST_SECONDS = 20.0  # a digest is due at a minute; nobody waits for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,8 @@ class PlanningParts:
     """What planning is made of. `bus` is there where one is set. `owed` is sent when an end or an event owes something, and `told`
     when a notification is to be sent. `requested` gives the ids of runs that other processes ask for, until it is told to stop.
     `count_ends` adds what has ended to the totals of metrics, and `hand_overs` completes the migrations of jobs that are under way.
-    `watch` looks whether the installation works. `releasing` announces runs to workers, where they run the jobs."""
+    `digests` writes the digests that are due, and `watch` looks whether the installation works. `releasing` announces runs to workers,
+    where they run the jobs."""
 
     dispatcher: Dispatcher
     sweeper: Sweeper
@@ -61,6 +64,7 @@ class PlanningParts:
     hand_overs: Callable[[], Any]
     sender: Sender
     told: Signal
+    digests: DigestSender
     watch: Watch
     alerts: AlertUpkeep
     releasing: Releasing | None = None
@@ -92,6 +96,7 @@ class Planning(Duty):
         self.parts.told.connect(self._delivering.now)
         ticks.every("dispatch", self._engine.settings.tick_seconds, self._dispatch)
         ticks.every("upkeep", UPKEEP_SECONDS, self._upkeep)
+        ticks.every("digests", DIGEST_SECONDS, self.parts.digests.tick)
         ticks.every("retention", RETENTION_SECONDS, self._forget, first_after=RETENTION_SECONDS / 2)
         for carrying in self._carrying:
             carrying.start()

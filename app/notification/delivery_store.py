@@ -25,6 +25,10 @@ MESSAGE = Object(
         "links": Listed(of=Object(members=texts("words", "url"))),
         "excerpts": Listed(of=Object(members={**texts("words"), "lines": Listed(of=Text())}), optional=True),
         "event": Json(),
+        # A message of an older release has none.
+        "parts": Listed(
+            of=Object(members={"title": Text(), "lines": Listed(of=Object(members=texts("words", "url", "detail")))}), optional=True
+        ),
     }
 )
 DELIVERY = Object(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -70,12 +70,33 @@ class Excerpt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartLine:
+    """A line of a part: its words, the address that they lead to (empty: none), and a detail behind them."""
+
+    words: str
+    url: str = ""
+    detail: str = ""
+
+    def as_text(self) -> str:
+        """Returns the line as plain text."""
+        return "\n  ".join(part for part in (self.words, self.detail, self.url) if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of a long message: a heading, and lines that lead to pages."""
+
+    title: str
+    lines: tuple[PartLine, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message.
 
     `key` is the same each time the same message is sent to the same channel, so that a receiver can recognise a repetition. Messages about
-    one matter have the same `thread`. All texts are plain, whole sentences in `language`. `event` is what programs read: its type and
-    plain values.
+    one matter have the same `thread`. All texts are plain, whole sentences in `language`. Channels with room for it show `parts` instead of
+    `text`, if there are any. `event` is what programs read: its type and plain values.
     """
 
     key: str
@@ -90,10 +111,12 @@ class Message:
     excerpts: tuple[Excerpt, ...] = ()
     language: str = "en"
     event: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
 
     def as_text(self) -> str:
         """Returns the whole message as plain text, without its title."""
-        blocks = [self.text, "\n".join(f"{fact.label}: {fact.value}" for fact in self.facts)]
+        texts = [part.title + "".join(f"\n- {line.as_text()}" for line in part.lines) for part in self.parts] or [self.text]
+        blocks = [*texts, "\n".join(f"{fact.label}: {fact.value}" for fact in self.facts)]
         blocks += [f"{link.words}: {link.url}" for link in self.links]
         blocks += ["\n".join((f"{excerpt.words}:", *excerpt.lines)) for excerpt in self.excerpts]
         return "\n\n".join(block for block in blocks if block)
@@ -113,6 +136,7 @@ class Message:
             "excerpts": [{"words": excerpt.words, "lines": list(excerpt.lines)} for excerpt in self.excerpts],
             "language": self.language,
             "event": dict(self.event),
+            "parts": [{"title": part.title, "lines": [asdict(line) for line in part.lines]} for part in self.parts],
         }
 
 
@@ -125,5 +149,12 @@ def message_from(row: Mapping[str, Any]) -> Message:
         links=tuple(Link(words=link["words"], url=link["url"]) for link in row["links"]),
         excerpts=tuple(Excerpt(words=excerpt["words"], lines=tuple(excerpt["lines"])) for excerpt in row.get("excerpts") or ()),
         event=row["event"],
+        parts=tuple(
+            Part(
+                title=part["title"],
+                lines=tuple(PartLine(words=line["words"], url=line["url"], detail=line["detail"]) for line in part["lines"]),
+            )
+            for part in row.get("parts") or ()
+        ),
         **{name: row[name] for name in ("key", "thread", "title", "text", "at", "language")},
     )

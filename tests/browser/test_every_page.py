@@ -49,6 +49,12 @@ ADMINS = {
     "/approvals?state=refused",
     "/connections",
     "/channels",
+    "/digests",
+    "/digests/new",
+    "/digests/mine",
+    "/digests/mine/preview",
+    "/digests/:id",
+    "/digests/:id/preview",
     "/deliveries",
     "/deliveries?status=refused",
     "/deliveries?status=sent",
@@ -108,6 +114,8 @@ def house(service: Service) -> Service:
         refusing = {"name": "chat", "type": "slack", "settings": {"url": "http://127.0.0.1:9/hook"}, "fallback": "ops"}
         made = api.post("/api/admin/channels", json=refusing).raise_for_status().json()["channel"]["_id"]
         assert api.post(f"/api/admin/channels/{made}/test").raise_for_status().json()["result"] == "refused"  # it is broken
+        digest = {"name": "Team", "to": ["channel:ops"], "every": "daily", "at": "07:00", "timezone": "UTC"}
+        api.post("/api/admin/digests", json=digest).raise_for_status()
         definition = {"name": "Quick", "description": "A short one", "category": "Tests", "icon": "zap", "parameters": {}}
         api.post("/api/admin/job-templates", json={"type": "quick", "base": "test_scheduler", "definition": definition}).raise_for_status()
         api.post("/api/admin/job-templates/quick/publish", json={}).raise_for_status()

@@ -9,7 +9,7 @@ from tests.unit.project.sources import ROOT, sources
 
 # Executions and what they owe are claimed, leased and ended by many at once, and counted by large aggregations: their stores are tested on
 # the real mongod alone (tests/integration/queue, tests/integration/execution, tests/integration/metrics, tests/integration/notification).
-ON_A_SERVER = {"EndStore", "HistoryStore", "MeasuredStore", "StatisticsStore", "OutboxStore"}
+ON_A_SERVER = {"EndStore", "HistoryStore", "MeasuredStore", "StatisticsStore", "OutboxStore", "ReviewStore"}
 
 
 def test_every_store_has_a_contract() -> None:

@@ -14,6 +14,8 @@ from app.mongo import Document
 from app.notification.channel_store import Broken, ChannelStateStore, ChannelStore, broken_channels, channel_problem
 from app.notification.delivery import LADDER, MOST_ATTEMPTS, Delivery, DeliveryFilter, DeliveryStatus, Try, delivery_id
 from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.digests.model import Digest, Every
+from app.notification.digests.store import DigestStore
 from app.notification.message import Fact, Link, Message, MessageKind, Severity
 from app.notification.monitor.store import MonitorStore
 
@@ -240,3 +242,56 @@ def test_an_incident_has_its_mails(database: Data) -> None:
     store.close(now=later(101), after=after)
     assert store.close(now=later(111), after=after)
     assert store.claim_mail(now=later(200), until=later(260), longest=longest) is None, "nobody was told of it"
+
+
+def digest(name: str = "Ops", **fields: Any) -> Digest:
+    made = {"created_at": NOW, "created_by": "ada", "updated_at": NOW, "updated_by": "ada"}
+    usual: dict[str, Any] = {"every": Every.DAILY, "weekday": "monday", "at": "07:00", "only_if_any": False, "enabled": True, "version": 1}
+    return Digest(**{"id": f"id of {name}", "name": name, "to": ("channel:ops",), "next_at": later(60), **usual, **made, **fields})
+
+
+def test_digests_are_kept_and_changed_by_one_person_at_a_time(database: Data) -> None:
+    store = DigestStore(database)
+    assert store.add(digest())
+    assert not store.add(digest())
+    store.add(digest("Dev", to=("a@example.com",)))
+    store.add(digest("", id="person-1", owner_id="1", to=()))
+    store.add(digest("", id="person-2", owner_id="2", to=()))
+    assert [row.name for row in store.of_teams()] == ["Dev", "Ops"]
+    assert store.get("id of Ops") == digest()
+    assert store.get("none") is None
+    assert store.names_telling("channel:ops") == ["Ops"]
+    changed = digest(version=2, at="08:00", last_day="2030-01-01")
+    assert store.replace_version(changed, version=1)
+    assert not store.replace_version(changed, version=1)
+    stored = store.get("id of Ops")
+    assert stored is not None
+    assert (stored.at, stored.version, stored.last_day) == ("08:00", 2, ""), "what sending has written stays"
+    assert store.remove("id of Ops")
+    assert not store.remove("id of Ops")
+
+
+def test_a_digest_is_claimed_and_finished_once(database: Data) -> None:
+    store = DigestStore(database)
+    for made in (digest("A"), digest("B", next_at=later(30)), digest("Off", enabled=False), digest("Late", next_at=later(999))):
+        store.add(made)
+    assert [row.name for row in store.due(later(60), 10)] == ["B", "A"]
+    assert store.due(later(29), 10) == []
+    first = store.due(later(60), 10)[1]
+    assert store.claim(first, now=later(60), until=later(90))
+    assert not store.claim(first, now=later(89), until=later(120))
+    assert [row.name for row in store.due(later(60), 10)] == ["B"]
+    assert store.claim(first, now=later(90), until=later(120)), "whoever claimed it was killed"
+    store.finish(first, day="2026-03-02", until=later(60), failing=["j"], next_at=later(500))
+    store.finish(first, day="2026-03-02", until=later(70), failing=[], next_at=later(900))
+    stored = store.get(first.id)
+    assert stored is not None
+    assert (stored.last_day, stored.last_until, stored.failing, stored.next_at) == ("2026-03-02", later(60), ("j",), later(500))
+    second = store.due(later(60), 10)[0]
+    assert store.claim(second, now=later(60), until=later(90))
+    assert store.replace_version(digest("B", version=2, next_at=later(70)), version=1)
+    store.finish(second, day="2026-03-02", until=later(60), failing=[], next_at=later(500))
+    stored = store.get(second.id)
+    assert stored is not None
+    assert (stored.last_day, stored.next_at) == ("2026-03-02", later(70)), "a person has changed it meanwhile"
+    assert [row.name for row in store.due(later(70), 10)] == ["B"]

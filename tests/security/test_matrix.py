@@ -26,6 +26,8 @@ PAGE = "/templates/<kind>"
 NAMED, SCHEDULES, SCHEDULE = "/api/jobs/<job_name>", "/api/v1/schedules", "/api/v1/schedules/<schedule_id>"
 TEMPLATE = f"{A}/job-templates/<template_type>"
 CHANNEL = f"{A}/channels/<channel_id>"
+DIGEST = f"{A}/digests/<digest_id>"
+TEAM = {"to": ["ops@example.com"], "every": "daily", "at": "07:00", "timezone": "UTC"}
 JOB, RUN, CONNECTION, USER, TOKEN, ASK = (
     f"{A}/scheduler-jobs/<job_id>",
     f"{A}/job-executions/<execution_id>",
@@ -125,6 +127,12 @@ REST: dict[tuple[str, str], May | None] = {
     ("PUT", CHANNEL): May.MANAGE_CHANNELS,
     ("DELETE", CHANNEL): May.MANAGE_CHANNELS,
     ("POST", f"{CHANNEL}/test"): May.MANAGE_CHANNELS,
+    ("GET", f"{A}/digests"): May.SEE_DIGESTS,
+    ("POST", f"{A}/digests"): May.MANAGE_DIGESTS,
+    ("GET", DIGEST): May.SEE_DIGESTS,
+    ("PUT", DIGEST): May.MANAGE_DIGESTS,
+    ("DELETE", DIGEST): May.MANAGE_DIGESTS,
+    ("GET", f"{DIGEST}/preview"): May.SEE_DIGESTS,
     ("GET", f"{A}/deliveries"): May.SEE_EXECUTIONS,
     ("GET", f"{A}/deliveries/<delivery_id>"): May.SEE_EXECUTIONS,
     ("POST", f"{A}/deliveries/<delivery_id>/replay"): May.RUN_JOBS,
@@ -362,6 +370,16 @@ WEB: dict[tuple[str, str], May | None] = {
     ("POST", "/channels/<channel_id>"): May.MANAGE_CHANNELS,
     ("POST", "/channels/<channel_id>/delete"): May.MANAGE_CHANNELS,
     ("POST", "/channels/<channel_id>/test"): May.MANAGE_CHANNELS,
+    ("GET", "/digests"): May.SEE_DIGESTS,
+    ("GET", "/digests/new"): May.MANAGE_DIGESTS,
+    ("POST", "/digests/new"): May.MANAGE_DIGESTS,
+    ("GET", "/digests/mine"): May.SEE_EXECUTIONS,
+    ("POST", "/digests/mine"): May.SEE_EXECUTIONS,
+    ("GET", "/digests/mine/preview"): May.SEE_EXECUTIONS,
+    ("GET", "/digests/<digest_id>"): May.SEE_DIGESTS,
+    ("POST", "/digests/<digest_id>"): May.MANAGE_DIGESTS,
+    ("GET", "/digests/<digest_id>/preview"): May.SEE_DIGESTS,
+    ("POST", "/digests/<digest_id>/delete"): May.MANAGE_DIGESTS,
     ("GET", "/deliveries"): May.SEE_EXECUTIONS,
     ("GET", "/deliveries/<delivery_id>"): May.SEE_EXECUTIONS,
     ("POST", "/deliveries/<delivery_id>/replay"): May.RUN_JOBS,
@@ -418,6 +436,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", f"{A}/connections"): {"name": "new", "kind": "file_store", "settings": {"path": "/nowhere"}},
     ("POST", f"{A}/channels"): {"name": "new", "type": "webhook", "settings": {"url": "http://127.0.0.1:1/hook"}},
     ("PUT", CHANNEL): {"name": "ops", "settings": {"url": "http://127.0.0.1:1/hook"}},
+    ("POST", f"{A}/digests"): {"name": "new", **TEAM},
+    ("PUT", DIGEST): {"name": "team", **TEAM},
     ("PUT", CONNECTION): {"name": "c", "settings": {"path": "/nowhere"}},
     ("POST", f"{A}/job-templates"): {"type": "newer", "base": "noop"},
     ("PUT", f"{TEMPLATE}/standing"): {},
@@ -482,6 +502,7 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
         "connection_id": connection["_id"],
         "channel_id": channel["_id"],
         "delivery_id": delivery.id,
+        "digest_id": services.digests.create(boss, {"name": "team", **TEAM}).id,
         "node_id": "node",
         "user_id": other.id,
         "token_id": token["_id"],

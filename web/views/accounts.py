@@ -311,6 +311,7 @@ def set_reading() -> Any:
         return _account_page(reading=Preference(zone, wanted))
     try:
         services().preferences.set_reading(actor(), zone, wanted)
+        services().digests.replan_mine(actor())
     except ValidationFailed as failed:
         errors = {error.pointer.strip("/"): error.message for error in failed.errors}
         return _account_page(reading=Preference(zone, wanted), reading_errors=errors), failed.status
@@ -339,6 +340,8 @@ def _account_page(
         languages=LANGUAGES,
         zones=sorted(zone_names()),
         tokens=services().tokens.all(actor(), user.id),
+        digest=services().digests.mine(actor()),
+        sees_executions=lacks(actor(), May.SEE_EXECUTIONS) is None,
     )
 
 

@@ -78,6 +78,7 @@ TOPICS = (
     ("/connections", "how-to/secure"),
     ("/channels", "how-to/notify"),
     ("/deliveries", "how-to/notify"),
+    ("/digests", "how-to/digests"),
     ("/account", "how-to/secure"),
     ("/maintenance", "how-to/operate"),
     ("/sample-data", "tutorial/first-job"),

@@ -36,6 +36,7 @@ PAGES = (
     (say("Approvals"), "/approvals", "user-check", May.SEE_APPROVALS),
     (say("Connections"), "/connections", "plug", May.NAME_CONNECTIONS),
     (say("Channels"), "/channels", "bell", May.SEE_CHANNELS),
+    (say("Digests"), "/digests", "list", May.SEE_DIGESTS),
     (say("Notifications"), "/deliveries", "send", May.SEE_EXECUTIONS),
     (say("Blackout calendars"), "/calendars", "calendar", May.SEE_CALENDARS),
     (say("Users"), "/users", "users", May.MANAGE_ACCOUNTS),

@@ -28,6 +28,7 @@ from app.integrations.inbound.model import Delivery, Outcome
 from app.jobs.filters import JobFilter
 from app.jobs.shadow_store import ShadowStore
 from app.notification.channel_store import ChannelStateStore
+from app.notification.monitor.store import MonitorStore
 from app.queue.model import Attempt, Reason, Status, Trigger
 from app.sandbox.protocol import StopReason
 from app.scheduling.node_store import Heartbeat, NodeStore
@@ -159,6 +160,12 @@ class House:
         channel = services.channels.create(actor, name="ops", type="webhook", settings={"url": "http://127.0.0.1:1/hook"})
         services.channels.test(actor, channel["_id"])
         ChannelStateStore(self.db).note_unreachable(channel["_id"], at=now, scout_at=now)
+        services.digests.create(actor, {"name": "ops", "to": ["channel:ops"], "every": "daily", "at": "07:00", "timezone": "UTC"})
+        services.digests.set_mine(actor, {"every": "weekly", "at": "07:00"})
+        monitor = MonitorStore(self.db)
+        monitor.claim_ping(now=now, until=now, longest=timedelta(hours=1))
+        monitor.note_ping(at=now, next_at=now, problem="no")
+        monitor.open(["deliveries"], now=now)
         sample = {"state": "ready", "by": actor.email, "at": now, "database": "shop", "failing_hour": 3}
         self.db["samples"].insert_one({"_id": "sample", **sample, "connections": [], "jobs": [self.job.id]})
         services.imports.create(
@@ -315,6 +322,7 @@ class House:
             "channels",
             "connections",
             "deliveries",
+            "digests",
             "job-executions",
             "job-templates",
             "maintenance",
@@ -365,6 +373,8 @@ class House:
             "/channels",
             "/connections",
             "/deliveries",
+            "/digests",
+            "/digests/mine",
             "/executions",
             "/executions?status=failed",
             f"/executions/{run}",
@@ -435,6 +445,7 @@ class House:
             "connections": ["/connections/{}", REST + "/connections/{}"],
             "channels": ["/channels/{}", REST + "/channels/{}"],
             "deliveries": ["/deliveries/{}", REST + "/deliveries/{}"],
+            "digests": ["/digests/{}", "/digests/{}/preview", REST + "/digests/{}", REST + "/digests/{}/preview"],
             "inbound_addresses": [f"/jobs/{job}/inbound/{{}}", f"{REST}/scheduler-jobs/{job}/inbound/{{}}"],
             "calendars": ["/calendars/{}", REST + "/calendars/{}"],
             "users": ["/users/{}", REST + "/users/{}", REST + "/users/{}/tokens"],
@@ -475,6 +486,8 @@ class House:
             **{f"outbox {carrier.name}": carrier.tick for carrier in planning.parts.carriers},
             **dict(planning.upkeep_steps()),
             "notifications": planning.parts.sender.send_due,
+            "digests": planning.parts.digests.tick,
+            "monitor": lambda: planning.parts.watch.tick(ticks_move=True),
             "retention": planning.parts.retention.tick,
             "probes": planning.parts.probes.tick,
             "maintenance reason": planning.parts.maintenance.reason,
@@ -524,6 +537,8 @@ COLLECTIONS = [
     "channels",
     "channel_states",
     "deliveries",
+    "digests",
+    "monitor",
 ]
 # Whose absence of a field is no damage: it always may be missing.
 SILENT = {"job_drafts", "run_limits"}

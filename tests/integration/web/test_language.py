@@ -224,7 +224,9 @@ def filled(services: Services, super_admin: Actor, admin: Actor, store: Store, c
     channel = services.channels.create(super_admin, name="29", type="webhook", settings={"url": "http://127.0.0.1:1/30"})
     services.channels.test(super_admin, channel["_id"])
     (delivery,), _ = services.deliveries.page(super_admin, DeliveryFilter(), limit=1)
+    team = {"name": "31", "to": ["channel:29"], "every": "weekly", "at": "07:00", "timezone": "UTC"}
     return {
+        "digest": services.digests.create(super_admin, team).id,
         "address": address.id,
         "job": job.id,
         "off": paused.id,
@@ -300,6 +302,12 @@ ADDRESSES = [
     "/channels/{channel}",
     "/channels/new",
     "/channels/new?type=mail",
+    "/digests",
+    "/digests/new",
+    "/digests/mine",
+    "/digests/mine/preview",
+    "/digests/{digest}",
+    "/digests/{digest}/preview",
     "/deliveries",
     "/deliveries?status=sent",
     "/calendars",

@@ -29,6 +29,7 @@ SHARED = {
         Path("app/execution/end_store.py"),
         Path("app/execution/statistics_store.py"),
         Path("app/execution/measured_store.py"),
+        Path("app/execution/review_store.py"),
     }
 }
 

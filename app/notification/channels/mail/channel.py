@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from app.notification.channels.base import SEND_SECONDS, Channel, Door, Receipt, RecipientsRefused, Refused, Unknown, Unreachable
-from app.notification.message import Message, Severity
+from app.notification.message import Message, Part, PartLine, Severity
 from app.validation.storable import whole_text
 from app.validation.terminal import one_line
 from templates_lib.addresses import distinct_addresses
@@ -114,7 +114,7 @@ def _token(text: str) -> str:
 
 def as_html(message: Message) -> str:
     """Returns a message as HTML that mail programs show alike: no scripts, no pictures, nothing from another server."""
-    paragraphs = "".join(
+    paragraphs = "".join(_part_as_html(part) for part in message.parts) or "".join(
         f'<p style="margin:0 0 12px;white-space:pre-wrap">{escape(part)}</p>' for part in message.text.split("\n\n") if part
     )
     rows = "".join(
@@ -139,3 +139,15 @@ def as_html(message: Message) -> str:
         f'<h1 style="font-size:18px;line-height:1.3;margin:0 0 12px">{escape(message.title)}</h1>{paragraphs}{table}{links}{logs}</div>'
         "</body></html>"
     )
+
+
+def _part_as_html(part: Part) -> str:
+    lines = "".join(f'<li style="margin:0 0 4px">{_line_as_html(line)}</li>' for line in part.lines)
+    heading = f'<h2 style="font-size:15px;line-height:1.3;margin:20px 0 6px">{escape(part.title)}</h2>'
+    return f'{heading}<ul style="margin:0 0 12px;padding:0 0 0 20px">{lines}</ul>'
+
+
+def _line_as_html(line: PartLine) -> str:
+    words = f'<a href="{escape(line.url)}">{escape(line.words)}</a>' if line.url else escape(line.words)
+    detail = f'<br><span style="font-size:13px;opacity:.7">{escape(line.detail)}</span>' if line.detail else ""
+    return words + detail

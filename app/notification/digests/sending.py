@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from app.accounts.actors import actor_of
 from app.accounts.permissions import May, lacks
 from app.accounts.preference_store import PreferenceStore
+from app.accounts.preferences import LANGUAGES
 from app.accounts.store import UserStore
 from app.audit.model import Actor
 from app.clock import Clock
@@ -25,6 +26,7 @@ from app.notification.texts import InWords
 from app.signals import Signal
 from app.ticks import each
 from app.validation.words import DEFAULT_LOCALE
+from app.zones import is_zone
 
 log = get_logger(__name__)
 
@@ -55,16 +57,22 @@ class Addressees:
             # A digest of a team has the rights of nobody in particular: it shows the jobs of its groups, and changes nothing.
             groups = frozenset(digest.groups) or None
             reader = Actor(id=digest.id, email="digest", role="admin", via="system", groups=groups)
-            timezone = digest.timezone or self._timezone
-            return Addressee(reader=reader, timezone=timezone, to=digest.to, language=digest.language or DEFAULT_LOCALE)
+            return Addressee(reader=reader, timezone=self._zone(digest.timezone), to=digest.to, language=_known_language(digest.language))
         user = self._users.get(digest.owner_id)
         if user is None or user.disabled or not user.email or user.damaged:
             return None
         reader, settings = actor_of(user, via="system"), self._preferences.get(user.id)
         if lacks(reader, May.SEE_EXECUTIONS) is not None:
             return None
-        timezone = settings.get("zone") or self._timezone
-        return Addressee(reader=reader, timezone=timezone, to=(user.email,), language=settings.get("language") or DEFAULT_LOCALE)
+        language = _known_language(settings.get("language", ""))
+        return Addressee(reader=reader, timezone=self._zone(settings.get("zone", "")), to=(user.email,), language=language)
+
+    def _zone(self, name: str) -> str:
+        return name if is_zone(name) else self._timezone
+
+
+def _known_language(name: str) -> str:
+    return name if name in LANGUAGES else DEFAULT_LOCALE
 
 
 class DigestWriter:

@@ -15,7 +15,8 @@ from app.shapes import Flag, Instant, Listed, Number, Object, Text, instants, on
 
 DIGEST = Object(
     members={
-        **texts("owner_id", "name", "language", "created_by", "updated_by", "last_day"),
+        **texts("owner_id", "name", "language", "created_by", "updated_by"),
+        "last_day": Text(pattern=r"([0-9]{4}-[0-9]{2}-[0-9]{2})?"),
         "timezone": Text(),
         "every": one_of([item.value for item in Every], Every.DAILY.value),
         "weekday": one_of(DAYS, DAYS[0]),

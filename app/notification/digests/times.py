@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 
 from app.notification.digests.model import DAYS, Digest, Every
 from app.triggers.cron import CronTrigger
@@ -12,6 +13,7 @@ from app.zones import zone
 # A digest that was due for longer is not made up for: the next one covers the time.
 LONGEST_LATE = timedelta(days=8)
 LONGEST_SPAN = timedelta(days=31)  # that a digest covers
+MOST_TIMES = 10  # that are looked at for the next one: a last day far ahead was written by a clock that was wrong
 
 
 def times_after(digest: Digest, timezone: str, after: datetime) -> Iterator[datetime]:
@@ -25,7 +27,7 @@ def times_after(digest: Digest, timezone: str, after: datetime) -> Iterator[date
 
 def next_due(digest: Digest, timezone: str, now: datetime) -> datetime | None:
     """Returns the first due time after `now` that is on a later local day than the last digest."""
-    times = times_after(digest, timezone, now)
+    times = islice(times_after(digest, timezone, now), MOST_TIMES)
     return next((at for at in times if day_of(at, timezone) > digest.last_day), None)
 
 

@@ -123,6 +123,10 @@ def test_when_the_next_one_is_due(fields: dict[str, Any], zone: str, now: str, e
     assert next_due(digest(**fields), zone, at) == datetime.fromisoformat(expected).replace(tzinfo=UTC)
 
 
+def test_a_last_day_far_ahead_does_not_make_it_search_forever() -> None:
+    assert next_due(digest(last_day="9999-12-31"), "UTC", START) is None
+
+
 @pytest.mark.parametrize("zone", [BERLIN, "America/New_York", "Australia/Lord_Howe", "Pacific/Auckland", "UTC"])
 @pytest.mark.parametrize("at", ["00:00", "02:30", "23:59"])
 def test_each_local_day_of_two_years_has_one_digest(zone: str, at: str) -> None:

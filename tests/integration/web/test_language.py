@@ -224,7 +224,7 @@ def filled(services: Services, super_admin: Actor, admin: Actor, store: Store, c
     channel = services.channels.create(super_admin, name="29", type="webhook", settings={"url": "http://127.0.0.1:1/30"})
     services.channels.test(super_admin, channel["_id"])
     (delivery,), _ = services.deliveries.page(super_admin, DeliveryFilter(), limit=1)
-    team = {"name": "31", "to": ["channel:29"], "every": "weekly", "at": "07:00", "timezone": "UTC"}
+    team = {"name": "31", "to": ["31@example.com"], "every": "weekly", "at": "07:00", "timezone": "UTC"}
     return {
         "digest": services.digests.create(super_admin, team).id,
         "address": address.id,

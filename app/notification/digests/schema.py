@@ -10,6 +10,7 @@ from templates_lib.messages import say
 
 _TITLES = (say("Monday"), say("Tuesday"), say("Wednesday"), say("Thursday"), say("Friday"), say("Saturday"), say("Sunday"))
 DAY_TITLES = dict(zip(DAYS, _TITLES, strict=True))
+_LANGUAGE_TITLES = {"en": say("English"), "de": say("German")}
 _DAILY = {"const": "daily", "title": say("Every day")}
 _WEEKLY = {"const": "weekly", "title": say("Every week")}
 _TIME: dict[str, Any] = {
@@ -77,7 +78,7 @@ TEAM: dict[str, Any] = {
         "language": {
             "title": say("Language of mail"),
             "description": say("Channels have a language of their own."),
-            "oneOf": [{"const": code, "title": words} for code, words in LANGUAGES.items()],
+            "oneOf": [{"const": code, "title": _LANGUAGE_TITLES.get(code, words)} for code, words in LANGUAGES.items()],
             "default": "en",
             "x-width": "half",
         },

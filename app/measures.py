@@ -37,11 +37,11 @@ class Measures:
         self._counts: dict[str, dict[Labels, float]] = {}
         self._times: dict[str, dict[Labels, Times]] = {}
 
-    def count(self, name: str, *labels: str) -> None:
-        """Adds 1 to a counter."""
+    def count(self, name: str, *labels: str, by: int = 1) -> None:
+        """Adds `by` to a counter."""
         with self._lock:
             counts = self._counts.setdefault(name, {})
-            counts[labels] = counts.get(labels, 0.0) + 1
+            counts[labels] = counts.get(labels, 0.0) + by
 
     def time(self, name: str, seconds: float, *labels: str) -> None:
         """Adds a duration to a histogram."""

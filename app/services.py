@@ -65,6 +65,8 @@ from app.notification.digests.service import Digests
 from app.notification.incidents.service import Incidents
 from app.notification.monitor.watch import Monitor
 from app.notification.posting import Posting
+from app.notification.quiet.held import Announced
+from app.notification.quiet.mutes import Mutes
 from app.notification.rules.service import AlertRules
 from app.notification.service import Channels
 from app.outbox.event_store import Events
@@ -152,6 +154,8 @@ class Services:
     monitor: Monitor
     digests: Digests
     digest_writer: DigestWriter
+    mutes: Mutes
+    announced: Announced
     events: Events
     overview: Overview
     attention: Attention

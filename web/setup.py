@@ -25,6 +25,7 @@ from web.language import finalize, language
 from web.refusals import form_again, is_part_of_form
 from web.views import (
     accounts,
+    announcements,
     api_docs,
     approvals,
     audit,
@@ -42,6 +43,7 @@ from web.views import (
     job_types,
     jobs,
     maintenance,
+    mutes,
     nodes,
     palette,
     preview,
@@ -85,6 +87,8 @@ VIEWS = (
     channels,
     deliveries,
     digests,
+    mutes,
+    announcements,
     registered_services,
     calendar,
     calendars,

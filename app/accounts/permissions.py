@@ -41,6 +41,8 @@ class May(StrEnum):
     MANAGE_ALL_RULES = "rules.administer"
     SEE_DIGESTS = "digests.see"
     MANAGE_DIGESTS = "digests.manage"
+    SEE_MUTES = "mutes.see"
+    MUTE = "mutes.change"
     SEE_APPROVALS = "approvals.see"
     DECIDE_APPROVALS = "approvals.decide"
     MANAGE_ACCOUNTS = "accounts.manage"
@@ -106,6 +108,8 @@ RULES: dict[May, Rule] = {
     ),
     May.SEE_DIGESTS: Rule(Role.ADMIN, Scope.READ, say("See and preview the digests of teams")),
     May.MANAGE_DIGESTS: Rule(Role.ADMIN, Scope.WRITE, say("Create, change and delete digests of teams about jobs that you see")),
+    May.SEE_MUTES: Rule(Role.ADMIN, Scope.READ, say("See mutes of alerts")),
+    May.MUTE: Rule(Role.ADMIN, Scope.WRITE, say("Create, change and end mutes of alerts")),
     May.SEE_APPROVALS: Rule(Role.ADMIN, Scope.READ, say("See requests for approval, and withdraw your own")),
     May.DECIDE_APPROVALS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Approve and refuse the requests of others")),
     May.MANAGE_ACCOUNTS: Rule(Role.SUPER_ADMIN, Scope.ADMIN, say("Create, change and close accounts; see and revoke all tokens")),

@@ -10,6 +10,7 @@ from flask_smorest import Api
 
 from app import correlation
 from app.addresses import ShortNumber
+from app.api.announcements import routes as announcements
 from app.api.approvals import routes as approvals
 from app.api.audit import routes as audit
 from app.api.base_schemas import ProblemOut
@@ -39,6 +40,7 @@ from app.api.maintenance import routes as maintenance
 from app.api.metrics import counting
 from app.api.metrics import routes as metrics
 from app.api.migrated_jobs import routes as migrated_jobs
+from app.api.mutes import routes as mutes
 from app.api.nodes import routes as nodes
 from app.api.outbox import routes as outbox
 from app.api.problem_types import routes as problem_types
@@ -78,6 +80,8 @@ RESOURCES = (
     channels,
     deliveries,
     digests,
+    mutes,
+    announcements,
     calendars,
     maintenance,
     nodes,

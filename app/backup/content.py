@@ -25,6 +25,7 @@ TRANSIENT = {
     "connection_health": "results of connection tests",
     "channel_states": "whether channels can be reached",
     "monitor": "calls of the outside monitor",
+    "notification_turns": "which node plans notifications",
     "endpoints": "states of circuit breakers",
     # Older totals than those that Prometheus has read look like a restart from 0, after which all of history happens within a minute.
     "metric_totals": "totals of metrics: they begin at 0",
@@ -39,6 +40,8 @@ HISTORY: dict[str, Document] = {
     "inbound_deliveries": _NOTHING,
     "deliveries": {"status": "waiting"},
     "incidents": {"open": True},
+    "announcements": {"due_at": {"$type": "date"}},
+    "announcement_batches": {"open": True},
 }
 
 

@@ -25,10 +25,12 @@ from pymongo.database import Database
 from app.jobs.model import Cause
 from app.mongo import ANY_DATE, Document
 from app.notification.delivery import DeliveryStatus
+from app.notification.quiet.batch_store import BatchState
+from app.notification.quiet.entry import EntryStatus, Why
 from app.queue.endings import LEAVES_QUEUE, ending
 from app.queue.model import LIVE, Reason, Status
 
-COLLECTIONS = "job_executions", "dynamic_jobs", "domain_events", "deliveries"
+COLLECTIONS = "job_executions", "dynamic_jobs", "domain_events", "deliveries", "announcements", "announcement_batches"
 BY = "command line"
 _WAITS = sorted(status.value for status in LIVE - {Status.RUNNING})
 
@@ -46,9 +48,10 @@ class Settled:
 
 def settle(database: Database[Document], *, taken_at: datetime, now: datetime, pause_all: bool) -> Settled:
     """Changes the documents of a backup that was taken at `taken_at`."""
-    executions, jobs, events, deliveries = (database[name] for name in COLLECTIONS)
+    executions, jobs, events, deliveries, announcements, batches = (database[name] for name in COLLECTIONS)
     why = f"Restored from the backup of {taken_at:%Y-%m-%d %H:%M} UTC"
     given_up = sum(_give_up(owing, why, now) for owing in (executions, events)) + _give_up_deliveries(deliveries, why, now)
+    given_up += _give_up_announcements(announcements, batches, now)
     lost, cancelled = _end_running(executions, why, now), _end_waiting(executions, why, now)
     jobs.update_many({"dispatch": {"$exists": True}}, {"$unset": {"dispatch": ""}})
     waiting = _pause_all(jobs, why, now) if pause_all else _skip_until_start(jobs, why, now)
@@ -68,6 +71,14 @@ def _give_up_deliveries(deliveries: Collection[Document], why: str, now: datetim
     attempt = {"at": now, "took_ms": 0, "result": "unreachable", "reason": why, "by": BY}
     change = {"$set": {"status": DeliveryStatus.GIVEN_UP.value, "settled_at": now, "claim": None}, "$push": {"attempts": attempt}}
     return deliveries.update_many({"status": DeliveryStatus.WAITING.value, "attempts": {"$type": "array"}}, change).modified_count
+
+
+def _give_up_announcements(announcements: Collection[Document], batches: Collection[Document], now: datetime) -> int:
+    """Holds back every announcement that was in no message yet."""
+    hold = {"why": Why.RESTORED.value, "at": now, "by": "", "name": "", "until": None, "final": True}
+    change = {"$set": {"status": EntryStatus.HELD.value, "hold": hold, "due_at": None, "settled_at": now}}
+    batches.update_many({"open": True}, {"$set": {"state": BatchState.DONE.value}, "$unset": {"open": ""}})
+    return announcements.update_many({"due_at": ANY_DATE}, change).modified_count
 
 
 def _end_running(executions: Collection[Document], why: str, now: datetime) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from app.config.notifying import NotifyingSettings
 from app.config.outside import OutsideSettings
 from app.config.people import PeopleSettings
 from app.config.processes import ProcessSettings
@@ -15,7 +16,7 @@ from app.config.storage import StorageSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(OutsideSettings, PeopleSettings, ProcessSettings, RunningSettings, ServerSettings, StorageSettings):
+class Settings(NotifyingSettings, OutsideSettings, PeopleSettings, ProcessSettings, RunningSettings, ServerSettings, StorageSettings):
     """All that the environment decides. `docs/reference/settings.md` is checked against this class by a test."""
 
     @property

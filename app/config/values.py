@@ -179,6 +179,21 @@ class _Labels(ma.String):
         return tuple(sorted(labels))
 
 
+class _Choices(ma.String):
+    """Words of a list, comma-separated, each once."""
+
+    def __init__(self, known: tuple[str, ...], **options: Any) -> None:
+        super().__init__(**options)
+        self._known = known
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Any:
+        words = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        for word in words:
+            if word not in self._known:
+                raise ValidationError(f"{word!r} is not one of {', '.join(self._known)}")
+        return words
+
+
 class _Roles(ma.String):
     """`value=role`, comma-separated, as pairs."""
 
@@ -232,6 +247,7 @@ _PARSERS: dict[str, type[ma.Field[Any]]] = {
     "chosen_jobs": _ChosenJobs,
     "counts": _Counts,
     "labels": _Labels,
+    "choices": _Choices,
     "words": _Words,
     "paths": _Paths,
     "subject": _Subject,

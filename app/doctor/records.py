@@ -29,7 +29,11 @@ from app.notification.delivery_store import DELIVERY
 from app.notification.digests.store import DIGEST
 from app.notification.incidents.store import INCIDENT
 from app.notification.monitor.store import MONITOR
+from app.notification.quiet.batch_store import BATCH
+from app.notification.quiet.entry_record import ENTRY
+from app.notification.quiet.mute_store import MUTE
 from app.notification.rules.store import RULE
+from app.notification.turn_store import TURN
 from app.outbox.events import EVENT as DOMAIN_EVENT
 from app.queue import shape as executions
 from app.samples.store import SAMPLE
@@ -83,6 +87,10 @@ SHAPES = {
     "channel_states": STATE,
     "alert_rules": RULE,
     "incidents": INCIDENT,
+    "announcements": ENTRY,
+    "announcement_batches": BATCH,
+    "mutes": MUTE,
+    "notification_turns": TURN,
     "samples": SAMPLE,
     "metric_totals": TOTALS,
     "settings_seen": SETTINGS_SEEN,

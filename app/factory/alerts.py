@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from app.connections.inventory import Inventory
-from app.factory.words import in_words
+from app.factory.quiet import build_announcer
 from app.jobs.model import Job
-from app.notification.announcing import Announcer, PlainAnnouncer
+from app.notification.announcing import Announcer
 from app.notification.incidents.applying import Incidence
 from app.notification.incidents.ends import AlertEnds
 from app.notification.incidents.links import AcknowledgeLinks
@@ -70,26 +70,15 @@ def facts_of(job: Job) -> JobFacts:
     )
 
 
-def build_announcer(stores: Stores, services: Services) -> Announcer:
-    """Returns what has people told."""
-    return PlainAnnouncer(
-        channels=stores.channels,
-        deliveries=stores.notification_deliveries,
-        clock=services.clock,
-        written=services.told,
-        in_words=in_words,
-    )
-
-
 def build_incidence(stores: Stores, services: Services, announcer: Announcer) -> Incidence:
     """Returns what changes incidents by rules."""
     addresses = Addresses(public_url=services.settings.public_url, links=AcknowledgeLinks(services.keys))
     return Incidence(incidents=stores.incidents, announcer=announcer, wording=Wording(FactsOfJobs(stores, services), addresses))
 
 
-def build_alert_ends(stores: Stores, services: Services) -> AlertEnds:
-    """Returns what applies rules to ends."""
-    announcer = build_announcer(stores, services)
+def build_alert_ends(stores: Stores, services: Services, announcer: Announcer | None = None) -> AlertEnds:
+    """Returns what applies rules to ends. It has people told by `announcer`, or as the settings say."""
+    announcer = announcer or build_announcer(services.settings, stores, services.clock)
     return AlertEnds(
         book=RuleBook(stores.alert_rules),
         ends=stores.ends,
@@ -126,27 +115,28 @@ class RegistryOfJobs:
         return facts_of(job)
 
 
-def build_overdue_jobs(stores: Stores, services: Services) -> OverdueJobs:
+def build_overdue_jobs(stores: Stores, services: Services, announcer: Announcer) -> OverdueJobs:
     """Returns what applies rules by time."""
     return OverdueJobs(
         book=RuleBook(stores.alert_rules),
         incidents=stores.incidents,
-        incidence=build_incidence(stores, services, build_announcer(stores, services)),
+        incidence=build_incidence(stores, services, announcer),
         ends=stores.ends,
         registry=RegistryOfJobs(stores, services),
         clock=services.clock,
     )
 
 
-def build_alert_upkeep(stores: Stores, services: Services) -> AlertUpkeep:
-    """Returns what looks after incidents, for each node that plans."""
+def build_alert_upkeep(stores: Stores, services: Services, announcer: Announcer | None = None) -> AlertUpkeep:
+    """Returns what looks after incidents, for each node that plans. It has people told by `announcer`, or as the settings say."""
+    announcer = announcer or build_announcer(services.settings, stores, services.clock)
     return AlertUpkeep(
         book=RuleBook(stores.alert_rules),
         incidents=stores.incidents,
-        incidence=build_incidence(stores, services, build_announcer(stores, services)),
+        incidence=build_incidence(stores, services, announcer),
         ends=stores.ends,
-        alert_ends=build_alert_ends(stores, services),
+        alert_ends=build_alert_ends(stores, services, announcer),
         find=stores.queue.get,
-        overdue=build_overdue_jobs(stores, services),
+        overdue=build_overdue_jobs(stores, services, announcer),
         clock=services.clock,
     )

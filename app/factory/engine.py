@@ -25,6 +25,7 @@ from app.factory.handlers import carriers, owing
 from app.factory.metrics import build_end_counter
 from app.factory.monitor import build_watch
 from app.factory.notifications import build_sender
+from app.factory.quiet import build_quieting
 from app.factory.stores import Stores
 from app.integrations.callbacks.breakers import Breakers
 from app.integrations.callbacks.router import ServiceRouter
@@ -103,6 +104,7 @@ def _planning(
         hand_overs=services.hand_overs.settle,
         releasing=build_releasing(settings, stores, services),
         sender=build_sender(stores, services),
+        quieting=build_quieting(settings, stores, services),
         told=services.told,
         digests=build_digest_sender(settings, stores, services),
         watch=build_watch(settings, stores, services),

@@ -98,6 +98,8 @@ def _services(
         incidents=notifications.incidents,
         digests=digests,
         digest_writer=digest_writer,
+        mutes=notifications.mutes,
+        announced=notifications.announced,
         ping=ping,
         migrated=migrated,
         nodes=ground.stores.nodes.all,

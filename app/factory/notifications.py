@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.connections.vault import Vault
 from app.factory.ground import Ground
 from app.factory.jobs import Jobs
+from app.factory.quiet import outlook_of
 from app.factory.templates import Materials
 from app.factory.words import in_words
 from app.jobs.recipients import as_recipient
@@ -17,6 +18,8 @@ from app.notification.fallback import Fallbacks
 from app.notification.incidents.links import AcknowledgeLinks
 from app.notification.incidents.service import Incidents
 from app.notification.posting import OpenDoor, Posting
+from app.notification.quiet.held import Announced
+from app.notification.quiet.mutes import Mutes
 from app.notification.rules.service import AlertRules
 from app.notification.sending import Sender
 from app.notification.service import Channels, ChannelStores
@@ -35,6 +38,8 @@ class Notifications:
     rules: AlertRules
     incidents: Incidents
     posting: Posting
+    mutes: Mutes
+    announced: Announced
 
 
 def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Notifications:
@@ -77,7 +82,23 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
         changed=ground.owed,
     )
     incidents = Incidents(store=stores.incidents, links=AcknowledgeLinks(ground.keys), audit=ground.audit, clock=clock)
-    return Notifications(channels=channels, deliveries=deliveries, posting=posting, rules=rules, incidents=incidents)
+    mutes = Mutes(
+        mutes=stores.mutes,
+        entries=stores.announcements,
+        outlook=outlook_of(stores, lambda: None),
+        audit=ground.audit,
+        clock=clock,
+    )
+    announced = Announced(entries=stores.announcements, clock=clock)
+    return Notifications(
+        channels=channels,
+        deliveries=deliveries,
+        posting=posting,
+        rules=rules,
+        incidents=incidents,
+        mutes=mutes,
+        announced=announced,
+    )
 
 
 def build_sender(stores: Stores, services: Services) -> Sender:

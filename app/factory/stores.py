@@ -48,7 +48,11 @@ from app.notification.delivery_store import NotificationDeliveryStore
 from app.notification.digests.store import DigestStore
 from app.notification.incidents.store import IncidentStore
 from app.notification.monitor.store import MonitorStore
+from app.notification.quiet.batch_store import BatchStore
+from app.notification.quiet.entry_store import EntryStore
+from app.notification.quiet.mute_store import MuteStore
 from app.notification.rules.store import AlertRuleStore
+from app.notification.turn_store import Turns
 from app.outbox.event_store import event_outbox
 from app.outbox.events import StoredEvent
 from app.outbox.store import OutboxStore
@@ -127,6 +131,10 @@ class Stores:
     incidents: IncidentStore
     ends: EndStore
     digests: DigestStore
+    announcements: EntryStore
+    announcement_batches: BatchStore
+    mutes: MuteStore
+    turns: Turns
 
     @property
     def start_limits(self) -> StartLimits:
@@ -198,4 +206,8 @@ class Stores:
             incidents=IncidentStore(database),
             ends=EndStore(database),
             digests=DigestStore(database),
+            announcements=EntryStore(database),
+            announcement_batches=BatchStore(database),
+            mutes=MuteStore(database),
+            turns=Turns(database),
         )

@@ -77,6 +77,14 @@ METRICS = (
     _metric(
         Kind.COUNTER,
         Source.PROCESS,
+        "jobwright_announcements_total",
+        "Announcements of alerts, one for each channel, that are in a message (`sent`), or held back, by the reason: `mute`, "
+        "`maintenance`, `quiet_hours`, `root_cause`, `not_told` or `repeated`",
+        "result",
+    ),
+    _metric(
+        Kind.COUNTER,
+        Source.PROCESS,
         "jobwright_outbox_items_total",
         "Tries to carry out a follow-up: `done`, `unneeded`, `later`, `failed` (it is tried again) or `given_up`",
         "carrier",

@@ -26,6 +26,7 @@ from app.node.sweeper import Sweeper
 from app.notification.digests.sending import DigestSender
 from app.notification.incidents.upkeep import AlertUpkeep
 from app.notification.monitor.watch import Watch
+from app.notification.quiet.quieting import Quieting
 from app.notification.sending import Sender
 from app.outbox.carrier import Carrier
 from app.outbox.event_store import Events
@@ -63,6 +64,7 @@ class PlanningParts:
     count_ends: Callable[[], Any]
     hand_overs: Callable[[], Any]
     sender: Sender
+    quieting: Quieting
     told: Signal
     digests: DigestSender
     watch: Watch
@@ -78,7 +80,7 @@ class Planning(Duty):
     def __init__(self, parts: PlanningParts, engine: Engine) -> None:
         self.parts, self._engine = parts, engine
         self._carrying = [Carrying(carrier, engine.ticks) for carrier in parts.carriers]
-        self._delivering = Delivering(parts.sender, engine.ticks, keep_days=engine.settings.keep_delivery_days)
+        self._delivering = Delivering(parts.sender, parts.quieting, engine.ticks, keep_days=engine.settings.keep_delivery_days)
         self._loops: list[Loop] = [Arrivals(parts.requested, engine.wake)]
         if engine.settings.probe_seconds:
             self._loops.append(Probing(parts.probes.tick))

@@ -26,6 +26,7 @@ CHANNEL = Object(
         "enabled": Flag(),
         "language": Text(),
         "fallback": Text(optional=True),
+        "quiet": Object(optional=True, nullable=True),
         "version": Number(),
         **texts("created_by", "updated_by"),
         **instants("created_at", "updated_at"),

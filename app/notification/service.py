@@ -26,6 +26,7 @@ from app.notification.delivery import Delivery, DeliveryStatus, Try
 from app.notification.delivery_store import NotificationDeliveryStore
 from app.notification.fallback import fallback_problem
 from app.notification.posting import Posting
+from app.notification.quiet.hours import problems as quiet_problems
 from app.notification.sending import note_answer
 from app.notification.texts import InWords, about_test
 from app.validation import SchemaValidator
@@ -34,6 +35,7 @@ from app.validation.words import DEFAULT_LOCALE
 from templates_lib.messages import say
 
 MOST_CHANNELS = 100
+KEEP: Any = object()  # says that quiet hours stay as they are
 SEEN_BY_ALL = ("_id", "name", "type", "enabled", "language", "fallback", "version")
 _NAMES = SchemaValidator(NAME_SCHEMA)
 
@@ -94,12 +96,22 @@ class Channels:
         return self._used_by(self._stored(channel_id)["name"])
 
     def create(
-        self, actor: Actor, *, name: str, type: str, settings: Any, enabled: bool = True, language: str = "", fallback: str = ""
+        self,
+        actor: Actor,
+        *,
+        name: str,
+        type: str,
+        settings: Any,
+        enabled: bool = True,
+        language: str = "",
+        fallback: str = "",
+        quiet: Any = None,
     ) -> Document:
-        """Creates a channel and returns it with masked secrets. Raises ValidationFailed, DuplicateName, LimitReached."""
+        """Creates a channel and returns it with masked secrets. `quiet` are its quiet hours (app.notification.quiet.hours), or None.
+        Raises ValidationFailed, DuplicateName, LimitReached."""
         require(actor, May.MANAGE_CHANNELS)
         name = normal(name) if isinstance(name, str) else name
-        channel, now = self._validate(name, type, settings, language, fallback), self._clock.now()
+        channel, now = self._validate(name, type, settings, language, fallback, quiet), self._clock.now()
         if self._stores.channels.count() >= MOST_CHANNELS:
             raise LimitReached(say("There are {most} channels already. Delete one first.", most=MOST_CHANNELS))
         row: Document = {
@@ -110,6 +122,7 @@ class Channels:
             "enabled": enabled,
             "language": language,
             "fallback": normal(fallback),
+            "quiet": quiet,
             "version": 1,
             "created_by": actor.email,
             "created_at": now,
@@ -131,6 +144,7 @@ class Channels:
         enabled: bool | None = None,
         language: str | None = None,
         fallback: str | None = None,
+        quiet: Any = KEEP,
         version: int | None = None,
     ) -> Document:
         """Changes a channel and returns it with masked secrets. A secret that is given as MASK stays, unless it would go elsewhere; what is
@@ -143,7 +157,8 @@ class Channels:
         enabled = old["enabled"] if enabled is None else enabled
         language = old["language"] if language is None else language
         fallback = old["fallback"] if fallback is None else fallback
-        channel = self._validate(name, old["type"], settings, language, fallback, old)
+        quiet = old.get("quiet") if quiet is KEEP else quiet
+        channel = self._validate(name, old["type"], settings, language, fallback, quiet, old)
         if name != old["name"]:
             self._require_unused(old["name"])
         new = {
@@ -153,6 +168,7 @@ class Channels:
             "enabled": enabled,
             "language": language,
             "fallback": normal(fallback),
+            "quiet": quiet,
             "version": old["version"] + 1,
             "updated_by": actor.email,
             "updated_at": self._clock.now(),
@@ -187,7 +203,15 @@ class Channels:
         return attempt
 
     def problems(
-        self, name: Any, type: Any, settings: Any, language: Any = "", fallback: Any = "", old: Document | None = None
+        self,
+        name: Any,
+        type: Any,
+        settings: Any,
+        language: Any = "",
+        fallback: Any = "",
+        quiet: Any = None,
+        *,
+        old: Document | None = None,
     ) -> list[FieldError]:
         """Returns all errors for which a channel cannot be created with these values (JSON that nobody has checked yet), or `old` changed
         to them."""
@@ -203,6 +227,8 @@ class Channels:
             before = old["name"] if old else ""
             problem = fallback_problem(self._stores.channels, fallback, own=name, before=before)
             errors += [FieldError("/fallback", problem)] if problem else []
+        if quiet is not None:
+            errors += [error.below("/quiet") for error in quiet_problems(quiet)]
         channel = self.types.get(type) if isinstance(type, str) else None
         if channel is None:
             return [*errors, FieldError("/type", say("must be one of {known}", known=", ".join(self.types.names())))]
@@ -225,8 +251,10 @@ class Channels:
             if name not in self._connection_names(kind)
         ]
 
-    def _validate(self, name: str, type: str, settings: Any, language: str, fallback: str, old: Document | None = None) -> Channel:
-        errors = self.problems(name, type, settings, language, fallback, old)
+    def _validate(
+        self, name: str, type: str, settings: Any, language: str, fallback: str, quiet: Any, old: Document | None = None
+    ) -> Channel:
+        errors = self.problems(name, type, settings, language, fallback, quiet, old=old)
         if errors == list(DuplicateName(name).errors):
             raise DuplicateName(name)
         channel = self.types.get(type)
@@ -273,4 +301,5 @@ def _masked(row: Document) -> Document:
 
 
 def _audited(row: Document) -> dict[str, Any]:
-    return {**{name: row[name] for name in ("name", "type", "enabled", "language", "fallback")}, "settings": mask(row["settings"])}
+    same = {name: row[name] for name in ("name", "type", "enabled", "language", "fallback")}
+    return {**same, "quiet": row.get("quiet"), "settings": mask(row["settings"])}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -55,6 +56,11 @@ ADMINS = {
     "/digests/mine/preview",
     "/digests/:id",
     "/digests/:id/preview",
+    "/mutes",
+    "/mutes/new",
+    "/mutes/:id",
+    "/announcements",
+    "/announcements?status=held",
     "/deliveries",
     "/deliveries?status=refused",
     "/deliveries?status=sent",
@@ -116,6 +122,8 @@ def house(service: Service) -> Service:
         assert api.post(f"/api/admin/channels/{made}/test").raise_for_status().json()["result"] == "refused"  # it is broken
         digest = {"name": "Team", "to": ["channel:ops"], "every": "daily", "at": "07:00", "timezone": "UTC"}
         api.post("/api/admin/digests", json=digest).raise_for_status()
+        ends_at = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        api.post("/api/admin/mutes", json={"reason": "Work", "ends_at": ends_at, "jobs": ["Walked"]}).raise_for_status()
         definition = {"name": "Quick", "description": "A short one", "category": "Tests", "icon": "zap", "parameters": {}}
         api.post("/api/admin/job-templates", json={"type": "quick", "base": "test_scheduler", "definition": definition}).raise_for_status()
         api.post("/api/admin/job-templates/quick/publish", json={}).raise_for_status()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -133,6 +134,13 @@ REST: dict[tuple[str, str], May | None] = {
     ("PUT", DIGEST): May.MANAGE_DIGESTS,
     ("DELETE", DIGEST): May.MANAGE_DIGESTS,
     ("GET", f"{DIGEST}/preview"): May.SEE_DIGESTS,
+    ("GET", f"{A}/mutes"): May.SEE_MUTES,
+    ("POST", f"{A}/mutes"): May.MUTE,
+    ("POST", f"{A}/mutes/preview"): May.MUTE,
+    ("GET", f"{A}/mutes/<mute_id>"): May.SEE_MUTES,
+    ("PUT", f"{A}/mutes/<mute_id>"): May.MUTE,
+    ("DELETE", f"{A}/mutes/<mute_id>"): May.MUTE,
+    ("GET", f"{A}/announcements"): May.SEE_EXECUTIONS,
     ("GET", f"{A}/deliveries"): May.SEE_EXECUTIONS,
     ("GET", f"{A}/deliveries/<delivery_id>"): May.SEE_EXECUTIONS,
     ("POST", f"{A}/deliveries/<delivery_id>/replay"): May.RUN_JOBS,
@@ -380,6 +388,13 @@ WEB: dict[tuple[str, str], May | None] = {
     ("POST", "/digests/<digest_id>"): May.MANAGE_DIGESTS,
     ("GET", "/digests/<digest_id>/preview"): May.SEE_DIGESTS,
     ("POST", "/digests/<digest_id>/delete"): May.MANAGE_DIGESTS,
+    ("GET", "/mutes"): May.SEE_MUTES,
+    ("GET", "/mutes/new"): May.MUTE,
+    ("POST", "/mutes/new"): May.MUTE,
+    ("GET", "/mutes/<mute_id>"): May.SEE_MUTES,
+    ("POST", "/mutes/<mute_id>"): May.MUTE,
+    ("POST", "/mutes/<mute_id>/end"): May.MUTE,
+    ("GET", "/announcements"): May.SEE_EXECUTIONS,
     ("GET", "/deliveries"): May.SEE_EXECUTIONS,
     ("GET", "/deliveries/<delivery_id>"): May.SEE_EXECUTIONS,
     ("POST", "/deliveries/<delivery_id>/replay"): May.RUN_JOBS,
@@ -435,6 +450,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", f"{A}/maintenance"): {"reason": "x"},
     ("POST", f"{A}/connections"): {"name": "new", "kind": "file_store", "settings": {"path": "/nowhere"}},
     ("POST", f"{A}/channels"): {"name": "new", "type": "webhook", "settings": {"url": "http://127.0.0.1:1/hook"}},
+    ("POST", f"{A}/mutes"): {"reason": "x", "ends_at": "2026-03-02T20:00:00Z", "jobs": ["theirs"]},
+    ("POST", f"{A}/mutes/preview"): {"jobs": ["theirs"]},
+    ("PUT", f"{A}/mutes/<mute_id>"): {"reason": "x", "ends_at": "2026-03-02T20:00:00Z", "jobs": ["theirs"]},
     ("PUT", CHANNEL): {"name": "ops", "settings": {"url": "http://127.0.0.1:1/hook"}},
     ("POST", f"{A}/digests"): {"name": "new", **TEAM},
     ("PUT", DIGEST): {"name": "team", **TEAM},
@@ -484,6 +502,7 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
     channel = services.channels.create(boss, name="ops", type="webhook", settings={"url": "http://127.0.0.1:1/hook"})
     services.channels.test(boss, channel["_id"])
     (delivery,), _ = services.deliveries.page(boss, DeliveryFilter(), limit=1)
+    mute = {"reason": "Move", "ends_at": (services.clock.now() + timedelta(hours=1)).isoformat(), "jobs": ["theirs"]}
     services.calendars.create(boss, "cal", CALENDAR)
     other, _ = services.accounts.add(SYSTEM, {"email": "other@example.com", "role": "admin"})
     _, token = services.tokens.request(replace(boss, scopes=None), other.id, {"name": "t", "scopes": ["read"]})
@@ -503,6 +522,7 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
         "channel_id": channel["_id"],
         "delivery_id": delivery.id,
         "digest_id": services.digests.create(boss, {"name": "team", **TEAM}).id,
+        "mute_id": services.mutes.create(boss, mute).id,
         "node_id": "node",
         "user_id": other.id,
         "token_id": token["_id"],

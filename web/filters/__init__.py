@@ -8,6 +8,7 @@ from typing import Any
 from app.instants import in_zone
 from app.queue.items import COUNTS
 from web.filters.advice import advice
+from web.filters.announcements import entry_state, muted
 from web.filters.deliveries import delivery_state
 from web.filters.outcomes import result_facts, result_samples
 from web.filters.parameters import pointer_words, spread, titled_changes, titled_parameters
@@ -35,6 +36,7 @@ from web.words import word
 FILTERS: dict[str, Callable[..., Any]] = {
     "moment": moment,
     "advice": advice,
+    "muted": muted,
     "exact": exact,
     "clock": clock,
     "rough_time": rough_time,
@@ -80,6 +82,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
 GLOBALS: dict[str, Any] = {
     "state": state,
     "delivery_state": delivery_state,
+    "entry_state": entry_state,
     "icon": icon,
     "damage": damage,
     "STATES": STATES,

@@ -12,9 +12,13 @@ from app.accounts.preferences import LANGUAGES
 from app.errors import Conflict, FieldError, JobwrightError, NotFound, StaleVersion, ValidationFailed
 from app.mongo import Document
 from app.notification.channels.base import Channel
+from app.notification.quiet.hours import DAYS
+from app.scheduling.calendars import WEEK
 from app.shapes import DAMAGED
+from app.zones import zone_names
 from templates_lib.messages import say
-from web.current import actor, services
+from web.current import actor, services, viewer_zone
+from web.filters.announcements import SEVERITY_WORDS
 from web.forms.page.messages import SummaryLine
 from web.views.common import CHECK, Editor, form_of, live_options, posted, posted_version, tell
 
@@ -128,7 +132,17 @@ def _given() -> dict[str, Any]:
         "enabled": request.form.get("enabled") == "1",
         "language": request.form.get("language", ""),
         "fallback": request.form.get("fallback", ""),
+        "quiet": _quiet(),
     }
+
+
+def _quiet() -> dict[str, Any] | None:
+    """Returns the quiet hours that were entered; None without a day."""
+    days = request.form.getlist("quiet.days")
+    if not days:
+        return None
+    times = {name: request.form.get(f"quiet.{name}", "").strip() for name in ("zone", "begin", "end")}
+    return {"days": days, **times, "pass": request.form.getlist("quiet.pass")}
 
 
 def _wrong(editor: Editor) -> tuple[FieldError, ...]:
@@ -159,6 +173,9 @@ def _page(
         "/name": ("#name", say("Name")),
         "/language": ("#language", say("Language of messages")),
         "/fallback": ("#fallback", say("Fallback")),
+        "/quiet/zone": ("#quiet-zone", say("Time zone")),
+        "/quiet/begin": ("#quiet-begin", say("From")),
+        "/quiet/end": ("#quiet-end", say("To")),
     }
     others = [error for error in errors if not error.pointer.startswith("/settings")]
     lines = [SummaryLine(error.pointer, *titles.get(error.pointer, ("#job-form", say("Channel"))), error.message) for error in others]
@@ -172,6 +189,10 @@ def _page(
         errors=[*lines, *shown.summary],
         field_errors={error.pointer: error.message for error in others},
         languages=LANGUAGES,
+        quiet=given.get("quiet") or {"days": [], "begin": "22:00", "end": "07:00", "zone": viewer_zone(), "pass": ["critical"]},
+        days=dict(zip(DAYS, WEEK, strict=True)),
+        severities=SEVERITY_WORDS,
+        zones=sorted(zone_names()),
         answer=answer,
         others=[name for name in services().channels.names() if row is None or name != row["name"]],
         users=sorted(services().channels.users(actor(), row["_id"])) if row is not None else [],

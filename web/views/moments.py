@@ -45,6 +45,19 @@ def pause_shortcuts(name: str = "until") -> Sequence[Shortcut]:
     return [*(Shortcut(words, {name: local_text(end)}) for words, end in ends), Shortcut(say("Until someone resumes"), {name: ""})]
 
 
+def mute_shortcuts(name: str = "ends_at") -> Sequence[Shortcut]:
+    """Returns the usual ends of a mute."""
+    now, here = services().clock.now().replace(second=0, microsecond=0), zone(viewer_zone())
+    ends = (
+        (say("1 h"), now + timedelta(hours=1)),
+        (say("8 h"), now + timedelta(hours=8)),
+        (say("Until tomorrow 8:00"), moments.tomorrow(now, here, MORNING)),
+        (say("Until Monday 8:00"), moments.next_weekday(now, here, MONDAY, MORNING)),
+        (say("7 d"), now + timedelta(days=7)),
+    )
+    return [Shortcut(words, {name: local_text(end)}) for words, end in ends]
+
+
 def backfill_shortcuts(outage: tuple[datetime, datetime] | None) -> Sequence[Shortcut]:
     """Returns the usual ranges of a backfill: the last outage, if there was one, and whole days."""
     now, here = services().clock.now().replace(second=0, microsecond=0), zone(viewer_zone())

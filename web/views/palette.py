@@ -38,6 +38,8 @@ PAGES = (
     (say("Channels"), "/channels", "bell", May.SEE_CHANNELS),
     (say("Digests"), "/digests", "list", May.SEE_DIGESTS),
     (say("Notifications"), "/deliveries", "send", May.SEE_EXECUTIONS),
+    (say("Mutes"), "/mutes", "bell-off", May.SEE_MUTES),
+    (say("Alerts for channels"), "/announcements", "list-checks", May.SEE_EXECUTIONS),
     (say("Blackout calendars"), "/calendars", "calendar", May.SEE_CALENDARS),
     (say("Users"), "/users", "users", May.MANAGE_ACCOUNTS),
     (say("Services"), "/services", "webhook", May.SEE_SERVICES),

@@ -52,7 +52,11 @@ def _errors_of_new(body: Any, errors: Sequence[FieldError]) -> Sequence[FieldErr
     if not errors:
         return ()
     require(actor(), May.MANAGE_CHANNELS)
-    return services().channels.problems(body.get("name"), body.get("type"), body.get("settings")) if isinstance(body, dict) else ()
+    return (
+        services().channels.problems(body.get("name"), body.get("type"), body.get("settings"), quiet=body.get("quiet"))
+        if isinstance(body, dict)
+        else ()
+    )
 
 
 @blueprint.post("")
@@ -79,7 +83,7 @@ def _errors_of_change(body: Any, errors: Sequence[FieldError], channel_id: str) 
     row = services().channels.get(actor(), channel_id)
     if not isinstance(body, dict):
         return ()
-    return services().channels.problems(body.get("name"), row["type"], body.get("settings"), old=row)
+    return services().channels.problems(body.get("name"), row["type"], body.get("settings"), quiet=body.get("quiet"), old=row)
 
 
 @blueprint.put("/<channel_id>")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import fields as ma
 from marshmallow.validate import Length, OneOf
@@ -12,9 +12,28 @@ from app.api.base_schemas import INSTANT, AnswerSchema, RecordOut, RequestSchema
 from app.api.present import record_json
 from app.instants import as_text
 from app.mongo import Document
+from app.notification.announcing import AlertSeverity
 from app.notification.channels.base import Channel
 from app.notification.delivery import Try
+from app.notification.quiet.hours import DAYS
 from app.validation.fields import TrueFalse
+
+SEVERITIES = [item.value for item in AlertSeverity]
+
+
+class QuietBody(RequestSchema):
+    class Meta(RequestSchema.Meta):
+        include: ClassVar = {
+            "pass": ma.List(
+                ma.String(validate=OneOf(SEVERITIES)),
+                metadata={"description": "Severities that are sent all the same; critical if missing"},
+            )
+        }
+
+    zone = ma.String(required=True, metadata={"description": "A time zone, such as Europe/Berlin"})
+    days = ma.List(ma.String(validate=OneOf(DAYS)), required=True, metadata={"description": "On which they begin"})
+    begin = ma.String(required=True, metadata={"description": "HH:MM"})
+    end = ma.String(required=True, metadata={"description": "HH:MM; of the next day, if it is not after `begin`"})
 
 
 class ChannelBody(RequestSchema):
@@ -27,6 +46,11 @@ class ChannelBody(RequestSchema):
     language = ma.String(validate=OneOf(["", *LANGUAGES]), metadata={"description": "The language of its messages; empty: English"})
     fallback = ma.String(
         validate=Length(max=80), metadata={"description": "The name of the channel that gets what this one did not deliver; empty: none"}
+    )
+    quiet = ma.Nested(
+        QuietBody,
+        allow_none=True,
+        metadata={"description": "Quiet hours: alerts wait until they end. null means none. A change that does not name them keeps them"},
     )
 
 
@@ -53,6 +77,7 @@ class ChannelOut(RecordOut):
         BrokenOut, allow_none=True, metadata={"description": "When read: set if it refused a message and has taken none since"}
     )
     settings = ma.Dict(metadata={"description": "By the schema of its type; secrets are masked. Only super-admins see them"})
+    quiet = ma.Dict(allow_none=True, metadata={"description": "Quiet hours, or null. Only super-admins see them"})
 
 
 class ChannelEnvelope(AnswerSchema):

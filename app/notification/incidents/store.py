@@ -99,6 +99,16 @@ class IncidentStore:
         """Returns open incidents of rules other than these."""
         return [incident_from(row) for row in self._incidents.find({"open": True, "rule_id": {"$nin": list(rule_ids)}}).limit(limit)]
 
+    def open_among(self, incident_ids: Collection[str]) -> set[str]:
+        """Returns which of these incidents are open."""
+        rows = self._incidents.find({"_id": {"$in": list(incident_ids)}, "open": True}, {"_id": 1}) if incident_ids else ()
+        return {row["_id"] for row in rows}
+
+    def open_about(self, kinds: Collection[SubjectKind]) -> list[Incident]:
+        """Returns the open incidents about subjects of these kinds of which people were told."""
+        where = {"open": True, "told": True, "subject.kind": {"$in": [kind.value for kind in kinds]}}
+        return [incident_from(row) for row in self._incidents.find(where)]
+
     # -- for people -----------------------------------------------------------------------------------------------
 
     def get(self, incident_id: str) -> Incident | None:

@@ -29,10 +29,14 @@ from app.jobs.filters import JobFilter
 from app.jobs.shadow_store import ShadowStore
 from app.notification.channel_store import ChannelStateStore
 from app.notification.monitor.store import MonitorStore
+from app.notification.quiet.batch_store import Batch, BatchStore
+from app.notification.quiet.entry_store import EntryStore
+from app.notification.turn_store import Turns
 from app.queue.model import Attempt, Reason, Status, Trigger
 from app.sandbox.protocol import StopReason
 from app.scheduling.node_store import Heartbeat, NodeStore
 from app.services import Services
+from tests.builders.announcements import announcement, entry
 from tests.builders.queue import execution_document
 from tests.conftest import START, Api, app_of
 from tests.lengths import LONG
@@ -166,6 +170,13 @@ class House:
         monitor.claim_ping(now=now, until=now, longest=timedelta(hours=1))
         monitor.note_ping(at=now, next_at=now, problem="no")
         monitor.open(["deliveries"], now=now)
+        alert = replace(entry(announcement("healthy", to=("channel:ops",))), created_at=now, due_at=now)
+        EntryStore(self.db).add([alert])
+        batch = Batch(id="batch", group="g", target_key=alert.target_key, kind=alert.kind, at=now, ids=(alert.id,))
+        BatchStore(self.db).begin(batch)
+        mute = {"reason": "why", "ends_at": (now + timedelta(hours=1)).isoformat(), "jobs": ["healthy"]}
+        services.mutes.create(actor, mute)
+        Turns(self.db).take("quiet", "nobody", now=now - timedelta(hours=1), lasts=timedelta(seconds=1))
         sample = {"state": "ready", "by": actor.email, "at": now, "database": "shop", "failing_hour": 3}
         self.db["samples"].insert_one({"_id": "sample", **sample, "connections": [], "jobs": [self.job.id]})
         services.imports.create(
@@ -323,6 +334,8 @@ class House:
             "connections",
             "deliveries",
             "digests",
+            "mutes",
+            "announcements",
             "job-executions",
             "job-templates",
             "maintenance",
@@ -375,6 +388,8 @@ class House:
             "/deliveries",
             "/digests",
             "/digests/mine",
+            "/mutes",
+            "/announcements",
             "/executions",
             "/executions?status=failed",
             f"/executions/{run}",
@@ -446,6 +461,7 @@ class House:
             "channels": ["/channels/{}", REST + "/channels/{}"],
             "deliveries": ["/deliveries/{}", REST + "/deliveries/{}"],
             "digests": ["/digests/{}", "/digests/{}/preview", REST + "/digests/{}", REST + "/digests/{}/preview"],
+            "mutes": ["/mutes/{}", REST + "/mutes/{}"],
             "inbound_addresses": [f"/jobs/{job}/inbound/{{}}", f"{REST}/scheduler-jobs/{job}/inbound/{{}}"],
             "calendars": ["/calendars/{}", REST + "/calendars/{}"],
             "users": ["/users/{}", REST + "/users/{}", REST + "/users/{}/tokens"],
@@ -485,6 +501,7 @@ class House:
             "sweep at once": planning.parts.sweeper.tick,
             **{f"outbox {carrier.name}": carrier.tick for carrier in planning.parts.carriers},
             **dict(planning.upkeep_steps()),
+            "announcements": planning.parts.quieting.tick,
             "notifications": planning.parts.sender.send_due,
             "digests": planning.parts.digests.tick,
             "monitor": lambda: planning.parts.watch.tick(ticks_move=True),
@@ -539,6 +556,10 @@ COLLECTIONS = [
     "deliveries",
     "digests",
     "monitor",
+    "announcements",
+    "announcement_batches",
+    "mutes",
+    "notification_turns",
 ]
 # Whose absence of a field is no damage: it always may be missing.
 SILENT = {"job_drafts", "run_limits"}

@@ -17,11 +17,13 @@ from app.factory import Store, build_services
 from app.factory.alerts import build_alert_ends, build_alert_upkeep
 from app.factory.stores import Stores
 from app.jobs.model import Job, RetryOn
+from app.notification.announcing import PlainAnnouncer
 from app.notification.delivery import Delivery, DeliveryFilter
 from app.notification.incidents.ends import AlertEnds
 from app.notification.incidents.incident import IncidentFilter, IncidentState, Telling
 from app.notification.message import MessageKind
 from app.notification.rules.rule import body_of
+from app.notification.texts import in_english
 from app.queue.execution import Execution
 from app.queue.model import AttemptError, Status, Trigger
 from app.queue.owing import Owing
@@ -38,10 +40,17 @@ class House:
         self.database = store.database
         self.stores, self.clock, self.actor = Stores.over(store.database, Owing()), clock, actor
         self.services = build_services(settings, store, clock=clock, catalogue=services.catalogue)
-        self.ends, self.upkeep = self.another_node(), build_alert_upkeep(self.stores, self.services)
+        self.announcer = PlainAnnouncer(
+            channels=self.stores.channels,
+            deliveries=self.stores.notification_deliveries,
+            clock=clock,
+            written=self.services.told,
+            in_words=in_english,
+        )
+        self.ends, self.upkeep = self.another_node(), build_alert_upkeep(self.stores, self.services, self.announcer)
 
     def another_node(self) -> AlertEnds:
-        return build_alert_ends(self.stores, self.services)
+        return build_alert_ends(self.stores, self.services, self.announcer)
 
     def rule(self, **fields: Any) -> str:
         return self.services.alert_rules.create(self.actor, {**FAILED, **fields}).id

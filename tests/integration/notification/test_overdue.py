@@ -181,5 +181,5 @@ def test_two_nodes_and_a_restart_tell_once(house: Watched) -> None:
     house.tick(400)
     again = Watched.__new__(Watched)
     again.__dict__.update(house.__dict__)
-    again.upkeep = build_alert_upkeep(house.stores, house.services)
+    again.upkeep = build_alert_upkeep(house.stores, house.services, house.announcer)
     assert again.tick(1) == house.tick(1) == ["firing"]

@@ -225,8 +225,11 @@ def filled(services: Services, super_admin: Actor, admin: Actor, store: Store, c
     services.channels.test(super_admin, channel["_id"])
     (delivery,), _ = services.deliveries.page(super_admin, DeliveryFilter(), limit=1)
     team = {"name": "31", "to": ["31@example.com"], "every": "weekly", "at": "07:00", "timezone": "UTC"}
+    ends_at = (services.clock.now() + timedelta(hours=1)).isoformat()
+    mute = services.mutes.create(super_admin, {"reason": "31", "ends_at": ends_at, "rules": ["32"], "severities": ["critical"]})
     return {
         "digest": services.digests.create(super_admin, team).id,
+        "mute": mute.id,
         "address": address.id,
         "job": job.id,
         "off": paused.id,
@@ -308,6 +311,10 @@ ADDRESSES = [
     "/digests/mine/preview",
     "/digests/{digest}",
     "/digests/{digest}/preview",
+    "/mutes",
+    "/mutes/new",
+    "/mutes/{mute}",
+    "/announcements",
     "/deliveries",
     "/deliveries?status=sent",
     "/calendars",

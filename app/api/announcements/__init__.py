@@ -1,0 +1,1 @@
+"""Announcements of alerts: /api/admin/announcements."""

@@ -1,0 +1,1 @@
+"""Mutes: /api/admin/mutes."""

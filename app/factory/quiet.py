@@ -1,0 +1,72 @@
+"""What takes announcements of alerts, and what makes messages of them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from app.factory.words import in_words
+from app.notification.quiet.batches import Batches
+from app.notification.quiet.entry import ROOT_KINDS
+from app.notification.quiet.grouping import Pace, Root
+from app.notification.quiet.quieting import Outlook, QuietAnnouncer, Quieting, QuietStores
+
+if TYPE_CHECKING:
+    from app.clock import Clock
+    from app.config import Settings
+    from app.factory.stores import Stores
+    from app.services import Services
+
+
+def outlook_of(stores: Stores, maintenance: Callable[[], str | None]) -> Outlook:
+    """Returns what decisions about announcements have to know of other parts."""
+    return Outlook(
+        firing=stores.incidents.open_among,
+        roots=lambda: [Root.of(incident.id, incident.subject) for incident in stores.incidents.open_about(ROOT_KINDS)],
+        maintenance=maintenance,
+    )
+
+
+def pace_of(settings: Settings) -> Pace:
+    """Returns how alerts are grouped."""
+    return Pace(
+        wait=timedelta(seconds=settings.alert_wait_seconds),
+        interval=timedelta(seconds=settings.alert_interval_seconds),
+        repeat=timedelta(seconds=settings.alert_repeat_seconds),
+        by=settings.alert_group_by,
+    )
+
+
+def build_announcer(settings: Settings, stores: Stores, clock: Clock) -> QuietAnnouncer:
+    """Returns what takes announcements."""
+    return QuietAnnouncer(entries=stores.announcements, channels=stores.channels, clock=clock, wait=pace_of(settings).wait)
+
+
+def build_quieting(settings: Settings, stores: Stores, services: Services) -> Quieting:
+    """Returns what decides about announcements, for each node that plans."""
+    measures = services.metrics.measures
+    return Quieting(
+        stores=QuietStores(
+            entries=stores.announcements,
+            batches=stores.announcement_batches,
+            mutes=stores.mutes,
+            channels=stores.channels,
+            turns=stores.turns,
+        ),
+        batches=Batches(
+            entries=stores.announcements,
+            batches=stores.announcement_batches,
+            deliveries=stores.notification_deliveries,
+            clock=services.clock,
+            in_words=in_words,
+            public_url=settings.public_url,
+        ),
+        outlook=outlook_of(stores, services.maintenance.reason),
+        clock=services.clock,
+        pace=pace_of(settings),
+        owner=secrets.token_hex(8),
+        written=services.told,
+        count=lambda result, number: measures.count("jobwright_announcements_total", result, by=number),
+    )

@@ -1,0 +1,170 @@
+"""Takes announcements, and has what follows from them decided and written: one message for many of them, later, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from app.clock import Clock
+from app.events import get_logger
+from app.notification.announcing import Announcement
+from app.notification.channel_store import ChannelStore
+from app.notification.quiet.batch_store import BatchStore
+from app.notification.quiet.batches import Batches
+from app.notification.quiet.entry import Entry, entry_id
+from app.notification.quiet.entry_store import EntryStore
+from app.notification.quiet.grouping import Pace, Root
+from app.notification.quiet.hours import hours_from
+from app.notification.quiet.mute_store import MuteStore
+from app.notification.quiet.plan import RECHECK, Plan, Situation, group_ids, plan_messages, plan_releases
+from app.notification.targets import targets_of
+from app.notification.turn_store import Turns
+from app.signals import Signal
+
+log = get_logger(__name__)
+
+TURN = timedelta(seconds=30)  # after which another node goes on, if the one that plans has been killed
+NAME = "quiet"
+
+Count = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuietStores:
+    """What is read and written to decide about announcements."""
+
+    entries: EntryStore
+    batches: BatchStore
+    mutes: MuteStore
+    channels: ChannelStore
+    turns: Turns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What other parts know: which of some incidents are not resolved, the open incidents about what jobs use, and the reason of the
+    maintenance that is on."""
+
+    firing: Callable[[Sequence[str]], Iterable[str]]
+    roots: Callable[[], Sequence[Root]]
+    maintenance: Callable[[], str | None]
+
+
+class QuietAnnouncer:
+    """Stores announcements, one entry for each channel. A channel gets them when they are due."""
+
+    def __init__(self, *, entries: EntryStore, channels: ChannelStore, clock: Clock, wait: timedelta) -> None:
+        self._entries, self._channels, self._clock, self._wait = entries, channels, clock, wait
+
+    def announce(self, announcements: Sequence[Announcement]) -> None:
+        now = self._clock.now()
+        self._entries.add(
+            [
+                Entry(
+                    id=entry_id(announcement.key, target.channel_id, target.recipients),
+                    announcement=announcement,
+                    target=target,
+                    created_at=now,
+                    due_at=now + self._wait,
+                )
+                for announcement in announcements
+                for target in targets_of(self._channels, announcement.to)
+            ]
+        )
+
+
+class Quieting:
+    """Decides about entries on one node at a time. `written` is sent when there is a message to send, and `count` is told how many entries
+    were sent and held, by reason."""
+
+    def __init__(
+        self,
+        *,
+        stores: QuietStores,
+        batches: Batches,
+        outlook: Outlook,
+        clock: Clock,
+        pace: Pace,
+        owner: str,
+        written: Signal,
+        count: Count,
+    ) -> None:
+        self._stores, self._batches, self._outlook, self._clock, self._pace = stores, batches, outlook, clock, pace
+        self._owner, self._written, self._count = owner, written, count
+
+    def tick(self) -> int:
+        """Does what is due. Returns the number of messages that were written."""
+        now, unfinished = self._clock.now(), self._batches.open()
+        if not unfinished and not self._stores.entries.is_due(now):
+            return 0
+        if not self._stores.turns.take(NAME, self._owner, now=now, lasts=TURN):
+            return 0
+        written = self._finish(unfinished)
+        self._release()
+        return written + self._send()
+
+    def forget(self, age: timedelta) -> None:
+        """Removes some of what is older and settled."""
+        before = self._clock.now() - age
+        self._stores.entries.forget(before)
+        self._stores.batches.forget(before)
+        self._stores.mutes.forget(before)
+
+    # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _finish(self, batches: Iterable[str]) -> int:
+        """Finishes batches. Each is a message."""
+        count = 0
+        for batch_id in batches:
+            entries = self._batches.finish(batch_id)
+            count += bool(entries)
+            if entries:
+                self._count("sent", entries)
+                self._written.send()
+        return count
+
+    def _release(self) -> None:
+        held = self._stores.entries.held_due(self._clock.now())
+        if held:
+            self._apply(plan_releases(held, self._situation(held), self._pace))
+
+    def _send(self) -> int:
+        waiting = self._free(self._stores.entries.waiting(self._clock.now()))
+        if not waiting:
+            return 0
+        situation = self._situation(waiting)
+        plan = plan_messages(waiting, situation, self._pace)
+        self._apply(plan)
+        return self._finish([self._batches.begin(draft, situation) for draft in plan.drafts])
+
+    def _free(self, waiting: Sequence[Entry]) -> list[Entry]:
+        """Returns the entries that no batch has. A node that was killed may have given some to a batch that is done."""
+        for batch_id in {entry.batch for entry in waiting if entry.batch is not None}:
+            self._batches.finish(batch_id)
+        return [entry for entry in waiting if entry.batch is None]
+
+    def _apply(self, plan: Plan) -> None:
+        self._stores.entries.hold(plan.holds, recheck_at=self._clock.now() + RECHECK)
+        self._stores.entries.wait(plan.waits)
+        newly = [hold.why for entry, hold in plan.holds if entry.hold is None]
+        for why in sorted(set(newly)):
+            self._count(why.value, newly.count(why))
+
+    def _situation(self, entries: Sequence[Entry]) -> Situation:
+        now, stores = self._clock.now(), self._stores
+        roots = tuple(self._outlook.roots())
+        incidents = sorted({entry.announcement.incident_id for entry in entries})
+        channels = {channel["_id"]: hours_from(channel.get("quiet")) for channel in stores.channels.all()}
+        targets = {entry.target_key for entry in entries}
+        return Situation(
+            now=now,
+            mutes=tuple(stores.mutes.active(now)),
+            hours={name: hours for name, hours in channels.items() if hours is not None},
+            maintenance=self._outlook.maintenance(),
+            roots=roots,
+            firing=frozenset(self._outlook.firing(incidents)),
+            told=stores.entries.told([*incidents, *(root.incident_id for root in roots)]),
+            last=stores.batches.last_of(group_ids(entries, self._pace), since=now - self._pace.longest),
+            lately=stores.batches.lately(targets, since=now - self._pace.interval),
+        )

@@ -122,10 +122,7 @@ def as_html(message: Message) -> str:
         f'<td style="padding:2px 0">{escape(fact.value)}</td></tr>'
         for fact in message.facts
     )
-    links = "".join(
-        f'<p style="margin:16px 0 0"><a href="{escape(link.url)}">{escape(link.words)}</a></p>'
-        for link in message.links
-    )
+    links = "".join(f'<p style="margin:16px 0 0"><a href="{escape(link.url)}">{escape(link.words)}</a></p>' for link in message.links)
     logs = "".join(
         f'<p style="margin:16px 0 4px;opacity:.7;font-size:14px">{escape(excerpt.words)}</p>'
         '<pre style="margin:0;padding:8px 12px;border:1px solid #8886;border-radius:4px;white-space:pre-wrap;overflow-wrap:anywhere;'

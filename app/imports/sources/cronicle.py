@@ -95,8 +95,9 @@ def _update(entry: Entry, enabled: str) -> str:
     event = entry.values["event"]
     value = enabled if entry.values["when_of"] == "timing" else ("true" if enabled == "1" else "false")
     body = shlex.quote(f'{{"id":{json.dumps(event)},"enabled":{value}}}')
-    address = entry.values.get("api") or "$CRONICLE_URL"
-    return f'curl -fsS "{address}/api/app/update_event/v1" -H "X-API-Key: $CRONICLE_API_KEY" -H "Content-Type: application/json" -d {body}'
+    api, path = entry.values.get("api"), "/api/app/update_event/v1"
+    address = shlex.quote(f"{api}{path}") if api else f'"$CRONICLE_URL{path}"'
+    return f'curl -fsS {address} -H "X-API-Key: $CRONICLE_API_KEY" -H "Content-Type: application/json" -d {body}'
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

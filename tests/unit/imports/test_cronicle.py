@@ -111,7 +111,7 @@ def test_fields_of_an_event(tmp_path: Path) -> None:
     )
     assert '"enabled":1' in entry["enable"]
     assert plan_of(tmp_path / "a.json", api="https://cron.example.com/")["entries"][0]["disable"].startswith(
-        'curl -fsS "https://cron.example.com/api'
+        "curl -fsS https://cron.example.com/api/app/update_event/v1 -H"
     )
 
 

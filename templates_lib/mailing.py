@@ -11,6 +11,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from templates_lib.base import JobResult, RunContext, TemplateError
+from templates_lib.messages import amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def conclude(deliveries: list[Delivery]) -> JobResult:
         "errors": len(deliveries) - sent,
         "recipients": [item.as_json() for item in deliveries],
     }
-    text = f"Sent {sent} of {len(deliveries)} mails"
+    text = f"Sent {sent} of {amount(len(deliveries), 'mail')}"
     if sent == len(deliveries):
         return JobResult(text, data)
     raise TemplateError(

@@ -51,6 +51,14 @@ def say_many(one: str, many: str, count: int, /, **values: Any) -> Said:
     return Said((one if count == 1 else many).format(**values), one, many, count, values)
 
 
+def amount(count: int, noun: str, plural: str = "") -> str:
+    """Returns a count with its noun: "1 row", "1,523 rows".
+
+    It is for texts that stay English: results, progress, logs and the command line.
+    """
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
 def joined(texts: Iterable[str], between: str) -> Said:
     """Joins sentences. A page can still translate each of them."""
     values = {f"text{place}": text for place, text in enumerate(texts)}

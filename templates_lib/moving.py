@@ -23,6 +23,7 @@ from templates_lib import documents
 from templates_lib.base import RunContext, TemplateError
 from templates_lib.connections.stores import FileStore
 from templates_lib.documents import Documents
+from templates_lib.messages import amount
 
 Raw = Collection[RawBSONDocument]
 _RAW = CodecOptions(document_class=RawBSONDocument, tz_aware=True)
@@ -76,7 +77,7 @@ def to_files(source: Documents, store: FileStore, path: str, query: Mapping[str,
                 packed.write(line)
         moved.files = [*(moved.files or []), {"path": name, "documents": len(batch), "sha256": digest.hexdigest()}]
         moved.documents += _delete(raw, batch, ctx)
-        ctx.progress(moved.documents, max(total, moved.documents), f"{moved.documents:,} moved into {number} files")
+        ctx.progress(moved.documents, max(total, moved.documents), f"{moved.documents:,} moved into {amount(number, 'file')}")
     return moved
 
 
@@ -110,9 +111,9 @@ def _delete(raw: Raw, batch: Sequence[RawBSONDocument], ctx: RunContext) -> int:
     """Deletes the documents that did not change since they were copied, and returns their number. Raises TemplateError if all changed."""
     deleted = _delete_unchanged(raw, batch)
     if deleted < len(batch):
-        ctx.log.warning("%s documents changed while they were copied; they stay, and are copied anew", f"{len(batch) - deleted:,}")
+        ctx.log.warning("%s changed during the copy; what changed stays, and is copied anew", amount(len(batch) - deleted, "document"))
     if not deleted and batch:
-        raise TemplateError(f"Not one of {len(batch):,} documents stayed as it was for as long as it takes to copy them")
+        raise TemplateError(f"Not one of {amount(len(batch), 'document')} stayed as it was for as long as it takes to copy them")
     return deleted
 
 
@@ -151,7 +152,7 @@ def _resume(raw: Raw, store: FileStore, path: str, moved: Moved, ctx: RunContext
                 digest.update(line)
                 batch.append(RawBSONDocument(bson.encode(json_util.loads(line, json_options=json_util.CANONICAL_JSON_OPTIONS))))
                 count += 1
-        ctx.log.info("%s holds %s documents of an earlier start of this run", name, f"{count:,}")
+        ctx.log.info("%s holds %s of an earlier start of this run", name, amount(count, "document"))
         _delete_unchanged(raw, batch)
         moved.documents += count
         moved.files = [*(moved.files or []), {"path": name, "documents": count, "sha256": digest.hexdigest()}]

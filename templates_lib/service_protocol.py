@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from templates_lib.base import JobResult, TemplateError
-from templates_lib.messages import Said, joined, say
+from templates_lib.messages import Said, amount, joined, say
 
 COUNTS = ("itemsProcessed", "itemsSucceeded", "itemsFailed")
 MOST_ITEMS = 2**53 - 1  # the largest whole number that every reader of JSON keeps exactly
@@ -107,7 +107,7 @@ def judge(result: Mapping[str, Any], on_failed_items: str, *, warn: Callable[[st
         warn(words)
     if not data.keys() & set(COUNTS):
         return JobResult("The service reported success", data)
-    return JobResult(f"{data['itemsSucceeded']:,} of {data['itemsProcessed']:,} items", data)
+    return JobResult(f"{data['itemsSucceeded']:,} of {amount(data['itemsProcessed'], 'item')}", data)
 
 
 def items_failed(failed: int, processed: int) -> Said:

@@ -22,6 +22,7 @@ from app.errors import BackupRefused
 from app.instants import InstantRefused, parse
 from app.keys import KeyRing
 from templates_lib.backup.archive import ArchiveBroken, split_documents
+from templates_lib.messages import amount
 
 FORMAT = 1
 MANIFEST, KEY = "manifest.json", "key.json"
@@ -175,8 +176,8 @@ class Reader:
                 yield document
         if (documents, digest.hexdigest()) != (part.documents, part.sha256):
             raise BackupRefused(
-                f"The backup is damaged: {part.name} has {documents:,} documents, SHA-256 {digest.hexdigest()[:12]}…; its manifest says "
-                f"{part.documents:,} documents, {part.sha256[:12]}…. Use another backup."
+                f"The backup is damaged: {part.name} has {amount(documents, 'document')}, SHA-256 {digest.hexdigest()[:12]}…; "
+                f"its manifest says {amount(part.documents, 'document')}, {part.sha256[:12]}…. Use another backup."
             )
 
     def _chunks(self, part: Part, seen: Callable[[bytes], object]) -> Iterator[bytes]:

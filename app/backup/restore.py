@@ -41,6 +41,7 @@ from app.migrations import Migrator, find_migrations
 from app.mongo import EXACT, Document, portions
 from app.restore_marker import Mark, RestoreMarks, Stage
 from app.scheduling.node_store import NodeStore
+from templates_lib.messages import amount
 
 GONE_SECONDS = 2.0  # within which the server notices that a process has ended
 MOST_BYTES, MOST_DOCUMENTS = 8 << 20, 1000  # of one insert
@@ -77,7 +78,7 @@ class Restores:
         check_keys(manifest, self._keys)
         old = self._check_target(wishes)
         self._check_disk(manifest, wishes)
-        report(f"Verifying {manifest.documents:,} documents of {len(manifest.parts)} collections")
+        report(f"Verifying {amount(manifest.documents, 'document')} of {amount(len(manifest.parts), 'collection')}")
         reader.verify()
         said = {"at": parse(manifest.at), "version": manifest.version, "documents": manifest.documents, "pause_all": wishes.pause_all}
         new = tuple(part.name for part in manifest.parts)
@@ -86,7 +87,7 @@ class Restores:
         self._marks.begin(mark)
         try:
             for part in manifest.parts:
-                report(f"Restoring {part.name}: {part.documents:,} documents")
+                report(f"Restoring {part.name}: {amount(part.documents, 'document')}")
                 self._load(reader, part)
             self._compare_migrations(manifest)
         except BaseException:
@@ -206,7 +207,7 @@ class Restores:
                 collection.insert_many([RawBSONDocument(document) for document in batch], ordered=False)
             stored = collection.count_documents({})
             if stored != part.documents:
-                raise BackupRefused(f"{part.name} has {stored:,} documents after the restore, the backup has {part.documents:,}.")
+                raise BackupRefused(f"{part.name} has {amount(stored, 'document')} after the restore, the backup has {part.documents:,}.")
             if part.indexes:
                 collection.create_indexes([_index(index) for index in part.indexes])
         except (BulkWriteError, OperationFailure, TypeError, ValueError) as error:

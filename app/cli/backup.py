@@ -13,6 +13,7 @@ import click
 from app.cli.groups import examples
 from app.cli.output import echo, note
 from app.cli.session import cli_actor, open_registry, open_services
+from templates_lib.messages import amount
 
 if TYPE_CHECKING:
     from app.backup.archive import Manifest, Reader
@@ -48,7 +49,7 @@ def backup(target: Path, without_history: bool, with_key: bool, passphrase_file:
         backups = Backups(store=store, keys=services.keys, audit=services.audit, clock=services.clock, name=services.settings.name)
         path, manifest = backups.create(cli_actor(), target, history=not without_history, with_key=with_key, passphrase=passphrase)
     echo(str(path))
-    note(f"{manifest.documents:,} documents of {manifest.at}, {path.stat().st_size:,} bytes. Not included:")
+    note(f"{amount(manifest.documents, 'document')} of {manifest.at}, {path.stat().st_size:,} bytes. Not included:")
     for text in manifest.left_out:
         note(f"  {text}")
     if with_key:
@@ -141,7 +142,7 @@ def _print_manifest(manifest: Manifest) -> None:
     for part in manifest.parts:
         if part.documents:
             echo(f"  {part.name}: {part.documents:,}")
-    echo(f"{manifest.documents:,} documents, {manifest.size:,} bytes. Not included:")
+    echo(f"{amount(manifest.documents, 'document')}, {manifest.size:,} bytes. Not included:")
     for text in manifest.left_out:
         echo(f"  {text}")
 

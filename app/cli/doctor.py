@@ -12,6 +12,7 @@ import click
 from app.cli.failures import ExitCode
 from app.cli.output import echo, json_line
 from app.cli.session import open_registry
+from templates_lib.messages import amount
 
 if TYPE_CHECKING:
     from app.findings import Finding
@@ -42,7 +43,7 @@ def doctor(as_json: bool) -> None:
                 _print(finding)
     problems, warnings = counts[Level.PROBLEM.value], counts[Level.WARNING.value]
     if not as_json:
-        echo(f"\n{problems} problem{'s' * (problems != 1)}, {warnings} warning{'s' * (warnings != 1)}.")
+        echo(f"\n{amount(problems, 'problem')}, {amount(warnings, 'warning')}.")
     sys.exit(ExitCode.FAILED if problems else ExitCode.OK)
 
 

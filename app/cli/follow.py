@@ -16,6 +16,7 @@ from app.cli.client import Client, segment
 from app.cli.failures import ExitCode, Failed
 from app.cli.look_up import EXECUTIONS, outcome_of
 from app.cli.output import echo, moment, note, print_json, span
+from templates_lib.messages import amount
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 1.5  # seconds between two questions
 HINT_SECONDS = 10.0  # after which people who wait for a start learn why there may be none
@@ -111,7 +112,7 @@ def say_outcome(execution: Mapping[str, Any]) -> ExitCode:
     seconds = execution.get("duration_seconds")
     attempts = len(execution.get("attempts") or ())
     facts = [span(seconds)] if isinstance(seconds, int | float) else []
-    facts += [f"{attempts} attempts"] if attempts > 1 else []
+    facts += [amount(attempts, "attempt")] if attempts > 1 else []
     after = f" after {' and '.join(facts)}" if facts else ""
     note(f"{status.capitalize()}{after}{f': {words}' if words else ''}")
     return ExitCode.OK if status == "success" else ExitCode.FAILED

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from app.imports.plan import Plan, PlanEntry
 
 FILE_COMMAND = "file"
+PAUSED, SHADOW, MANUAL, ON = "paused", "shadow", "manual", "on"  # how the job of an entry is
+_DISABLE = {
+    PAUSED: "These jobs are paused. Before you resume one (jobwright job resume NAME), disable its original:",
+    SHADOW: "These jobs are in shadow mode. Before you end that (jobwright job shadow NAME --end), disable the original:",
+    MANUAL: "These jobs have no schedule, so nothing starts them and they are not paused. Disable their originals when you start the jobs:",
+    ON: "These jobs are switched on. Disable their originals, or both run:",
+}
+_FORMS = {".html": "html", ".htm": "html", ".txt": "text"}  # of a plan, by the end of the name of its file
 
 
 class ImportGroup(OrderedGroup):
@@ -116,7 +124,13 @@ def scan(source: str, as_json: bool, **values: Any) -> None:
 
 @import_jobs.command("plan", epilog=examples("jobwright import plan /etc/crontab --zone Europe/Berlin --output plan.json"))
 @of_source
-@click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="The file to write the plan to.")
+@click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="A file to write the plan to; it can be given several times. NAME.html is a page to read, NAME.txt a text.",
+)
 @click.option(
     "--format", "view", type=click.Choice(["text", "json", "html"]), default="text", show_default=True, help="How to print the plan."
 )
@@ -125,33 +139,37 @@ def scan(source: str, as_json: bool, **values: Any) -> None:
 @DECIDE
 @with_server
 def plan(
-    server: Server | None, source: str, output: Path | None, view: str, offline: bool, calls: str, decisions: Sequence[str], **values: Any
+    server: Server | None,
+    source: str,
+    outputs: Sequence[Path],
+    view: str,
+    offline: bool,
+    calls: str,
+    decisions: Sequence[str],
+    **values: Any,
 ) -> None:
     """Plan an import: what becomes of each entry and of each of its fields.
 
-    Nothing is changed. With --output, the plan is written to a file for apply, verify and roll-back. Decisions are made with --decide, or
-    in the file, as the value of "chosen".
+    Nothing is changed. With --output, the plan is written to a file for apply, verify and roll-back, which only you can read. Decisions are
+    made with --decide, or in the file, as the value of "chosen".
     """
     from app.imports.plan import decide, make_plan  # noqa: PLC0415 - `--help` does without it
-    from app.imports.views import as_html, as_text, connections_of, summary  # noqa: PLC0415 - the same
+    from app.imports.views import connections_of, summary  # noqa: PLC0415 - the same
 
     kind, place, options = source_of(source, values, calls=calls)
     templates = None if offline else _templates(server)
     made = make_plan(kind, place, options, datetime.now(UTC), templates=templates)
     decide(made, decisions)
-    if output is not None:
-        _write(output, json.dumps(made, indent=2, ensure_ascii=False) + "\n")
-        if view == "text":
-            for remark in made["remarks"]:
-                note(remark)
-            for need in connections_of(made):
-                note(f"needs the connection {need}")
-            note(f"{summary(made)} The plan is in {output}.")
-            return
-    if view == "json":
-        print_json(made)
-    else:
-        echo(as_html(made) if view == "html" else as_text(made), nl=False)
+    for output in outputs:
+        _write(output, _in_form(made, _FORMS.get(output.suffix.lower(), "json")))
+    if not outputs or view != "text":
+        click.echo(_in_form(made, view), nl=False)
+        return
+    for remark in made["remarks"]:
+        note(remark)
+    for need in connections_of(made):
+        note(f"needs the connection {need}")
+    note(f"{summary(made)} The plan is in {' and '.join(map(str, outputs))}.")
 
 
 @import_jobs.command("apply", epilog=examples("jobwright import apply plan.json", "jobwright import apply plan.json --decide all=approve"))
@@ -171,7 +189,7 @@ def apply_plan(
     shadow: bool,
     as_json: bool,
 ) -> None:
-    """Create the jobs of a plan, paused, and print the commands that disable the originals.
+    """Create the jobs of a plan, paused or in shadow mode, and print the commands that disable the originals.
 
     The plan is refused if the source has changed since. Entries that were imported before are left as they are, so the command can be
     repeated. The exit code is 1 if a job could not be created.
@@ -187,13 +205,12 @@ def apply_plan(
             continue
         state = state_of(entry, planned)
         ready = state is State.READY
-        result, detail = _create(client, planned, entry, shadow=shadow) if ready else (state.value, _why_not(planned, entry, state))
-        row = {"entry": entry["id"], "where": entry["where"], "result": result, "detail": detail, "disable": entry.get("disable", "")}
-        rows.append(row)
+        made = _create(client, planned, entry, shadow=shadow) if ready else _row(state.value, _why_not(planned, entry, state))
+        rows.append({"entry": entry["id"], "where": entry["where"], **made, "disable": "" if entry["disabled"] else entry["disable"]})
     if as_json:
         print_json({"entries": rows})
     else:
-        _print_results(rows, shadow=shadow)
+        _print_results(rows)
         _print_decisions(planned, {row["entry"] for row in rows if row["result"] == State.OPEN.value})
     if any(row["result"] == "failed" for row in rows):
         sys.exit(ExitCode.FAILED)
@@ -242,28 +259,52 @@ def _templates(server: Server | None) -> set[str]:
         return {template["id"] for template in client.get("/job-templates", "templates")["templates"] if not template.get("closed")}
 
 
+def _in_form(planned: Plan, form: str) -> str:
+    """Returns a plan as text, as a page or as JSON. Nothing in it can steer a terminal."""
+    from app.imports.views import as_html, as_text  # noqa: PLC0415 - `--help` does without it
+    from app.validation.terminal import escaped, printable  # noqa: PLC0415 - the same
+
+    if form == "json":
+        return escaped(json.dumps(planned, indent=2, ensure_ascii=False)) + "\n"
+    return printable(as_html(planned) if form == "html" else as_text(planned))
+
+
 def _write(path: Path, text: str) -> None:
-    """Writes a plan, which only its owner can read: commands of a machine are nobody else's."""
+    """Writes a plan so that only its owner can read it, also to a file that others could read before: commands of a machine are nobody
+    else's. Raises UsageError for a file of somebody else."""
     from templates_lib import private  # noqa: PLC0415 - `--help` does without it
 
+    if path.is_file():
+        try:
+            path.chmod(private.FILE_MODE)
+        except OSError as error:
+            raise click.UsageError(f"{path} cannot be made private: {error.strerror}. Name a new file.") from error
     with path.open("wb") if path.exists() else private.create(path) as stream:
         stream.write(text.encode())
 
 
-def _create(client: Client, planned: Plan, entry: PlanEntry, *, shadow: bool) -> tuple[str, str]:
-    """Creates the job of an entry. Returns the result and its detail. Raises Failed if the server is not there."""
+def _row(result: str, detail: str, state: str = "") -> dict[str, str]:
+    """Returns what has become of an entry. `state` says how its job is now, or is "" if there is none."""
+    return {"result": result, "detail": detail, "state": state}
+
+
+def _create(client: Client, planned: Plan, entry: PlanEntry, *, shadow: bool) -> dict[str, str]:
+    """Creates the job of an entry, and returns what has become of it. Raises Failed if the server is not there."""
     body = {"source": planned["source"]["name"], "entry": entry["id"], "plan": planned["hash"], "job": entry["job"]}
     body |= {"disabled": True} if entry["disabled"] else {}
     body |= {"shadow": True} if shadow else {}
     try:
         imported = client.post(IMPORTS, "import", body)["import"]
     except Waits as waits:
-        return "approval", waits.message
+        return _row("approval", waits.message)
     except Failed as failed:
         if failed.exit_code == ExitCode.UNREACHABLE:
             raise
-        return "failed", f"{failed.message}{_missing(entry, failed.message)}"
-    return ("created" if imported.get("created") else "exists"), imported["name"]
+        return _row("failed", f"{failed.message}{_missing(entry, failed.message)}")
+    if imported["standing"] == "deleted":
+        return _row("deleted", f"{imported['name']}. Somebody has deleted the job since, so it is not created again.")
+    state = PAUSED if imported["paused"] else SHADOW if imported["shadow"] else MANUAL if imported["schedule"] == "manual" else ON
+    return _row("created" if imported.get("created") else "exists", imported["name"], state)
 
 
 def _missing(entry: PlanEntry, message: str) -> str:
@@ -301,17 +342,14 @@ def _result_line(result: str, name: str, detail: str) -> str:
     return f"{result:<10}{name}: {detail}" if detail else f"{result:<10}{name}"
 
 
-def _print_results(rows: Sequence[Mapping[str, str]], *, shadow: bool) -> None:
+def _print_results(rows: Sequence[Mapping[str, str]]) -> None:
+    """Prints what has become of each entry, and the commands that disable the originals, by how the jobs are now."""
     for row in rows:
         echo(_result_line(row["result"], f"{row['entry']} ({row['where']})", row["detail"]))
-    there = [row for row in rows if row["result"] in {"created", "exists"}]
-    if there:
-        words = "The jobs are paused. Before you resume one (jobwright job resume NAME), disable its original:"
-        if shadow:
-            words = "New jobs are in shadow mode. Before you end that (jobwright job shadow NAME --end), disable the original:"
-        echo(f"\n{words}")
-        for row in there:
-            echo(f"  {row['disable']}")
+    for state, words in _DISABLE.items():
+        commands = [row["disable"] for row in rows if row["state"] == state and row["disable"]]
+        if commands:
+            echo("\n".join([f"\n{words}", *(f"  {command}" for command in commands)]))
 
 
 def _finding(entry: PlanEntry, row: Mapping[str, Any], original: str) -> str:

@@ -20,6 +20,7 @@ from app.cli.look_up import JOBS, began_at, find_job, id_of, outcome_of, schedul
 from app.cli.options import JSON, LEVEL, LIMIT, PAGE, Instant, follow_options
 from app.cli.output import Column, echo, moment, note, print_fields, print_json, print_page, print_table, print_values, say_zone, span
 from app.errors import field_name
+from templates_lib.messages import amount
 
 JOB = click.argument("job", metavar="JOB", shell_complete=complete_jobs)
 SEVERAL_JOBS = click.argument("jobs", metavar="JOB...", nargs=-1, required=True, shell_complete=complete_jobs)
@@ -144,9 +145,8 @@ def show(client: Client, job: str, as_json: bool) -> None:
 def _limit_words(limit: Any) -> str:
     if not limit or not limit.get("runs"):
         return ""
-    runs = "1 run" if limit["runs"] == 1 else f"{limit['runs']} runs"
     rest = "are skipped" if limit.get("excess") == "skip" else "wait"
-    return f"{runs} within {span(limit.get('seconds'))}; more {rest}"
+    return f"{amount(limit['runs'], 'run')} within {span(limit.get('seconds'))}; more {rest}"
 
 
 def _pause_words(pause: Any) -> str:

@@ -22,6 +22,7 @@ from pymongo.database import Database
 from app.demo.servers import PROGRAM, Inbox
 from app.demo.surprise import must
 from templates_lib.backup.restore import restore
+from templates_lib.messages import amount
 from templates_lib.webhook_trigger.template import sign
 
 WEBHOOK_SECRET = "demo-webhook-secret"  # noqa: S105 - of a call from this machine to itself
@@ -109,7 +110,7 @@ def _prove_export(shop: Shop, execution: Execution) -> str:
     path = shop.folder / "exports" / execution["result"]["path"]
     rows = list(csv.DictReader(io.StringIO(gzip.decompress(path.read_bytes()).decode())))
     must([row["_id"] for row in rows] == [str(n) for n in range(OLD, OLD + FRESH)], "the export has other rows")
-    return f"{len(rows)} rows in {path.name}"
+    return f"{amount(len(rows), 'row')} in {path.name}"
 
 
 def _cleanup_parameters(_shop: Shop) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def _mail_parameters(_shop: Shop) -> dict[str, Any]:
 def _prove_mail(shop: Shop, execution: Execution) -> str:
     subjects = [message_from_bytes(mail)["Subject"] for mail in shop.inbox.mails]
     must(subjects == ["The night's work"] * 2, f"the mail server got {subjects}")
-    return f"{execution['result']['sent']} mails arrived by SMTP"
+    return f"{amount(execution['result']['sent'], 'mail')} arrived by SMTP"
 
 
 def _hook_parameters(shop: Shop) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def _hook_parameters(shop: Shop) -> dict[str, Any]:
 
 
 def _prove_hook(shop: Shop, execution: Execution) -> str:
-    must(len(shop.inbox.calls) == 1, f"{len(shop.inbox.calls)} calls arrived")
+    must(len(shop.inbox.calls) == 1, f"{amount(len(shop.inbox.calls), 'call')} arrived")
     headers, body = shop.inbox.calls[0]
     expected = sign(WEBHOOK_SECRET, headers["webhook-id"], int(headers["webhook-timestamp"]), body)
     must(headers["webhook-signature"] == expected, "the signature does not verify")
@@ -190,7 +191,7 @@ def _prove_archive(shop: Shop, execution: Execution) -> str:
     lines = gzip.decompress((shop.folder / "exports" / file["path"]).read_bytes()).splitlines()
     ids = sorted(int(json.loads(line)["_id"]["$numberInt"]) for line in lines)
     must(ids == list(range(OLD)), "the archive holds other orders")
-    return f"{len(ids)} orders moved into a file, {FRESH} left"
+    return f"{amount(len(ids), 'order')} moved into a file, {FRESH} left"
 
 
 def _ticket_parameters(_shop: Shop) -> dict[str, Any]:
@@ -274,7 +275,7 @@ def _prove_backup(shop: Shop, execution: Execution) -> str:
         must(counts["customers"] == copy["customers"].count_documents({}) == FRESH, f"the backup gives back {counts}")
     finally:
         shop.database.client.drop_database(copy.name)
-    return f"{sum(counts.values())} documents come back out of {file.name}"
+    return f"{amount(sum(counts.values()), 'document')} came back out of {file.name}"
 
 
 def _command_parameters(_shop: Shop) -> dict[str, Any]:

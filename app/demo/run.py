@@ -19,6 +19,7 @@ from app.demo.servers import WAIT_SECONDS, Inbox, bus_server, free_port, mail_se
 from app.demo.surprise import Surprise, must
 from app.demo.workers import WORKERS, redis_server, workers
 from app.events import configure_logging
+from templates_lib.messages import amount
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,10 @@ def run_demo(*, celery: bool = False) -> int:
                 jobs += 1
             seconds = time.monotonic() - began
             where = f" on {WORKERS} Celery workers" if celery else ""
-            print(f"\nAll {jobs} jobs did their work{where}, in {seconds:.1f} s. The service stops now. `make run` starts one that stays.")
+            print(
+                f"\n{amount(jobs, 'job')} did their work{where}, in {seconds:.1f} s.",
+                "The service stops now. `make run` starts one that stays.",
+            )
     except Surprise as surprise:
         print(f"\nThe demo failed: {surprise}", file=sys.stderr)
         return 1
@@ -115,7 +119,7 @@ class _Demo:
         execution = self._await_end(execution_id)
         must(execution["status"] == "success", f"{JOB} ended as {execution['status']}: {execution['error']}")
         counted = execution["result"]["itemsSucceeded"]
-        must(counted == 20, f"the example service counted {counted} items")
+        must(counted == 20, f"the example service counted {amount(counted, 'item')}")
         forged = {"jobName": JOB, "executionId": execution_id, "config": {}}
         unsigned = httpx.post(f"http://127.0.0.1:{port}/api/jobs/{JOB}/execute", json=forged, timeout=10)
         must(unsigned.status_code == 401, f"the example service answered an unsigned call with {unsigned.status_code}")

@@ -11,6 +11,7 @@ from app.findings import Finding, Level
 from app.migrations import Migrator, find_migrations
 from app.mongo import OLDEST_MONGODB
 from app.services import Services
+from templates_lib.messages import amount
 
 # The last day of support of each release line (mongodb.com/legal/support-policy/lifecycles).
 SUPPORT_ENDS = {(6, 0): "2025-07-31", (7, 0): "2027-08-31", (8, 0): "2029-10-31"}
@@ -24,7 +25,7 @@ def check_server(services: Services, store: Store) -> Iterator[Finding]:
     server = store.client.server_info()
     major, minor = server["versionArray"][:2]
     nodes = len(hello.get("hosts", ()))
-    text = f"{server['version']}, {nodes} node{'s' * (nodes != 1)}, answers in {took:.1f} ms"
+    text = f"{server['version']}, {amount(nodes, 'node')}, answers in {took:.1f} ms"
     ends = SUPPORT_ENDS.get((major, minor))
     if (major, minor) < OLDEST_MONGODB:
         yield Finding("MongoDB", Level.PROBLEM, text, "Upgrade MongoDB. Jobwright needs 6.0 or newer.")

@@ -13,6 +13,7 @@ from app.jobs.dispatch_store import DispatchStore
 from app.jobs.list_store import ListStore
 from app.jobs.usage_store import UsageStore
 from app.services import Services
+from templates_lib.messages import amount
 
 MOST_WARNINGS = 20  # shown warnings about runs that will fail
 MOST_JOBS = 2_000  # enabled jobs that are checked for such warnings
@@ -41,7 +42,7 @@ def check_jobs(services: Services, store: Store) -> Iterator[Finding]:
         yield Finding(
             "Jobs",
             Level.WARNING,
-            f"the planned runs of {waiting} job{'s' * (waiting != 1)} are not stored yet",
+            f"the planned runs of {amount(waiting, 'job')} are not stored yet",
             "A running scheduler will store them.",
         )
     if not broken and not late and not waiting:
@@ -61,7 +62,7 @@ def check_runs_to_come(services: Services, store: Store) -> Iterator[Finding]:
         text = f"{name}: {field_name(warning.pointer)}: {warning.message}"
         yield Finding("Runs to come", Level.WARNING, text, "Change the job, or repair what it needs.")
     if len(warnings_by_job) > MOST_WARNINGS:
-        yield Finding("Runs to come", Level.WARNING, f"there are {len(warnings_by_job) - MOST_WARNINGS} more warnings")
+        yield Finding("Runs to come", Level.WARNING, amount(len(warnings_by_job) - MOST_WARNINGS, "more warning"))
     if not warnings_by_job:
         yield Finding("Runs to come", Level.OK, "no run is expected to fail")
 
@@ -72,7 +73,7 @@ def check_mail(services: Services, store: Store) -> Iterator[Finding]:
     if problem is None:
         yield Finding("Mail", Level.OK, f"notifications are sent through {services.settings.notify_connection}")
     elif recipients or services.settings.notify_connection:
-        text = f"{recipients} job{'s' * (recipients != 1)} with recipients: {problem}"
+        text = f"{amount(recipients, 'job')} with recipients: {problem}"
         yield Finding("Mail", Level.WARNING, text, "The page Connections shows the SMTP connections and tests them.")
     else:
         yield Finding("Mail", Level.OK, "no job sends notifications")

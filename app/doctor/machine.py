@@ -18,6 +18,7 @@ from app.jobs.usage_store import UsageStore
 from app.mongo import Document
 from app.services import Services
 from app.zones import is_zone, zone_names
+from templates_lib.messages import amount
 
 SKEW_NOTICED, SKEW_TOO_MUCH = 1.0, 5.0  # seconds; leases compare clocks (docs/explanation/guarantees.md)
 LEAST_FREE = 1 << 30
@@ -56,7 +57,7 @@ def check_time_zones(services: Services, store: Store) -> Iterator[Finding]:
     yield Finding(
         "Time zones",
         Level.WARNING if old else Level.OK,
-        f"data {data}, {len(zone_names())} zones",
+        f"data {data}, {amount(len(zone_names()), 'zone')}",
         "Update the system's tzdata. It lacks the clock changes of the last years." if old else "",
     )
 

@@ -14,6 +14,7 @@ from app.notification.monitor.model import part_words
 from app.scheduling.node_store import SILENT_AFTER, NodeRole, NodeStore
 from app.services import Services
 from app.traces.base import require_opentelemetry
+from templates_lib.messages import amount
 
 MOST_UNPUBLISHED = 1_000  # records that owe events to the bus while it answers; a node publishes more than that in a second
 
@@ -61,13 +62,13 @@ def check_bus(services: Services, _store: Store) -> Iterator[Finding]:
         server, version = find_server(settings.nats_servers)
     except Exception as error:
         text = f"NATS_URL cannot be reached: {type(error).__name__}: {str(error)[:200]}"
-        kept = f" {owed} records have events that are published when it returns." if owed else ""
+        kept = f" Events of {amount(owed, 'record')} are published when it returns." if owed else ""
         advice = f"Start the NATS server with JetStream (nats-server --jetstream), or correct NATS_URL.{kept}"
         yield Finding("Bus", Level.PROBLEM, text, advice)
         return
     text = f"NATS {version} at {server} answers, with JetStream"
     if owed > MOST_UNPUBLISHED:
-        yield Finding("Bus", Level.WARNING, f"{text}; {owed} records have unpublished events", "Look for `bus.` events in the log.")
+        yield Finding("Bus", Level.WARNING, f"{text}; events of {owed:,} records are unpublished", "Look for `bus.` events in the log.")
     else:
         yield Finding("Bus", Level.OK, text)
 

@@ -43,6 +43,7 @@ from app.scheduling.maintenance_store import SWITCH
 from app.scheduling.node_store import NODE
 from app.services import Services
 from app.shapes import DAMAGED
+from templates_lib.messages import amount
 
 MOST_RECORDS = 10_000  # checked records of each collection
 MOST_NAMED = 20  # damaged records that are named
@@ -121,7 +122,7 @@ def check_templates(services: Services, _store: Store) -> Iterator[Finding]:
     for name, reason in catalogue.broken.items():
         yield Finding("Templates", Level.PROBLEM, f"{name} cannot be loaded: {reason}", "Its jobs do not run. Reinstall it.")
     if not catalogue.broken:
-        yield Finding("Templates", Level.OK, f"all {len(catalogue.types())} are loaded")
+        yield Finding("Templates", Level.OK, f"{amount(len(catalogue.types()), 'template')} loaded")
 
 
 def check_records(_services: Services, store: Store) -> Iterator[Finding]:
@@ -136,6 +137,6 @@ def check_records(_services: Services, store: Store) -> Iterator[Finding]:
                     text = f"{row['_id']} in {name}{f' ({name_of_row})' if name_of_row else ''} is damaged: {row[DAMAGED]}"
                     yield Finding("Records", Level.PROBLEM, text, "Jobwright does not use it. Repair it in the database, or delete it.")
     if damaged > MOST_NAMED:
-        yield Finding("Records", Level.PROBLEM, f"{damaged - MOST_NAMED} more are damaged", "The log names each (record.damaged).")
+        yield Finding("Records", Level.PROBLEM, amount(damaged - MOST_NAMED, "more damaged record"), "The log names each (record.damaged).")
     if not damaged:
         yield Finding("Records", Level.OK, "all records are readable")

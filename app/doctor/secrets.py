@@ -17,6 +17,7 @@ from app.findings import Finding, Level
 from app.keys import SECRET_FILES
 from app.sandbox.cage import kernel_features
 from app.services import Services
+from templates_lib.messages import amount
 
 
 def check_key(services: Services, store: Store) -> Iterator[Finding]:
@@ -39,7 +40,7 @@ def check_key(services: Services, store: Store) -> Iterator[Finding]:
         where = ", ".join(f"{count} in {collection}" for collection, count in outdated.items())
         yield Finding("Key", Level.WARNING, f"secrets are encrypted with an earlier key: {where}", "Run `jobwright secrets reseal`.")
     else:
-        yield Finding("Key", Level.OK, f"the key decrypts the secrets of all {len(rows)} connections")
+        yield Finding("Key", Level.OK, f"the key decrypts the secrets of {amount(len(rows), 'connection')}")
 
 
 def check_job_processes(services: Services, _store: Store) -> Iterator[Finding]:
@@ -85,7 +86,7 @@ def check_secret_files(services: Services, _store: Store) -> Iterator[Finding]:
         )
         yield Finding("Secrets", Level.WARNING, text, "Set JOBWRIGHT_ISOLATION=process.")
     else:
-        yield Finding("Secrets", Level.OK, f"jobs cannot read the {len(files)} file{'s' * (len(files) != 1)} with secrets")
+        yield Finding("Secrets", Level.OK, f"jobs cannot read the {amount(len(files), 'file')} with secrets")
 
 
 def _templates_that_share(services: Services) -> list[str]:

@@ -22,7 +22,7 @@ from app.validation import SchemaValidator, strict_json
 from app.validation.names import unseen_places
 from app.validation.storable import decimal_of
 from app.validation.terminal import escaped
-from templates_lib.messages import joined, said, say
+from templates_lib.messages import amount, joined, said, say
 
 FORMAT = 1
 LONGEST = 1_000_000  # characters
@@ -158,8 +158,7 @@ def write(bodies: list[dict[str, Any]], kind: str, defaults: Mapping[str, Any] |
     whole = {"jobwright": FORMAT, **({"defaults": dict(defaults)} if defaults and bodies else {}), "jobs": bodies}
     if kind == "json":
         return escaped(json.dumps(whole, indent=2, ensure_ascii=False)) + "\n"
-    jobs = f"{left_out} job" if left_out == 1 else f"{left_out} jobs"
-    comment = f"# Left out, because services register them from their code: {jobs}\n" if left_out else ""
+    comment = f"# Left out, because services register them from their code: {amount(left_out, 'job')}\n" if left_out else ""
     return comment + _escape_invisible(str(yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)))
 
 

@@ -45,7 +45,7 @@ class Notifications:
 def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Notifications:
     """Builds the stage."""
     stores, clock, vault, settings = ground.stores, ground.clock, Vault(ground.keys), ground.settings
-    types, directory = ChannelTypes.discover(), jobs.services.directory
+    types, directory = ChannelTypes.discover().usable(), jobs.services.directory
     posting = Posting(
         channels=stores.channels,
         types=types,

@@ -17,6 +17,7 @@ MARK = re.compile(r"‹secret-(\d+)›")
 # All repeats have a bound: the time is then proportional to the length of a text, also if somebody has made the text for this.
 _WORDS = r"pass(?:word|wd|phrase)?|pwd|token|secret|api[-_]?key|apikey|access[-_]?key|private[-_]?key|credentials?|signature|auth"
 _NAME = rf"(?:[\w.-]{{0,60}}(?:{_WORDS}))"
+_PIN = r"(?:[\w.-]{0,60}[_.-])?(?:pin(?:[-_]?code)?|otp|passcode)"
 _VALUE = r"(?:'(?P<s>[^']+)'|\"(?P<d>[^\"]+)\"|(?P<b>[^\s'\";|&<>()]+))"
 _HEADER = r"(?<![\w-])(?!idempotency-)[\w-]{0,60}(?:authorization|cookie|key|token|secret|auth|password|session(?:-?id)?)\s{0,9}:\s{0,9}"
 _SCHEME = r"(?:(?:bearer|basic|token|apikey)\s{1,9})?"
@@ -78,12 +79,19 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("an option or a variable", re.compile(rf"(?<![\w?&/-])-{{0,2}}{_NAME}=(?!/){_VALUE}", re.IGNORECASE)),
     ("an option", re.compile(rf"(?<!\S)-{{1,2}}{_NAME}\s{{1,9}}(?!-|(?:env|file|fd|pass):){_VALUE}", re.IGNORECASE)),
     ("a setting", re.compile(rf"(?<=\sset\s){_NAME}\s{{1,9}}(?!-){_VALUE}", re.IGNORECASE)),
-    ("a member of JSON", re.compile(rf"[\"']{_NAME}\\?[\"']\s{{0,9}}:\s{{0,9}}\\?\"(?P<b>[^\"\\]+)", re.IGNORECASE)),
+    (
+        "a member of JSON",
+        re.compile(rf"[\"']{_NAME}\\?[\"']\s{{0,9}}:\s{{0,9}}(?:\\?\"(?P<b>[^\"\\]+)|(?P<d>\d{{2,}})(?![\w.]))", re.IGNORECASE),
+    ),
+    (
+        "a PIN",
+        re.compile(rf"(?<![\w?&/-])-{{0,2}}{_PIN}(?:=|\s{{1,9}}|\\?[\"']\s{{0,9}}:\s{{0,9}})\\?[\"']?(?P<b>\d{{4,}})(?!\w)", re.IGNORECASE),
+    ),
     (
         "a password with its name",
         re.compile(
             r"(?<![\w.-])[\w.-]{0,60}(?:password|passwd|passphrase|secret|token|api[-_ ]?key)\s{0,9}:\s{1,9}"
-            r"(?:'(?P<s>[^'\n]{6,})'|\"(?P<d>[^\"\n]{6,})\"|(?P<b>[^\s'\";|&<>()]{6,}))",
+            r"(?:'(?P<s>[^'\n]{6,})'|\"(?P<d>[^\"\n]{6,})\"|(?P<b>[^\s'\";|&<>()]{6,}|\d{4,}(?![\w.])))",
             re.IGNORECASE,
         ),
     ),
@@ -125,7 +133,8 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 _RANDOM = re.compile(r"(?<![A-Za-z0-9+_%{$])[A-Za-z0-9+_-]{20,}={0,2}(?![A-Za-z0-9+_])")
 _LEAST_ENTROPY = 3.6  # bits a character: words and paths have less, random texts of 20 characters have more
-_ENVIRONMENT = re.compile(rf"{_NAME}|[\w]*(?:_KEY|_DSN)", re.IGNORECASE)
+SHORTEST_PIN = 4  # digits; a shorter number behind such a name says something else
+_SWITCHES = {"0", "1"}
 
 
 @dataclass
@@ -143,7 +152,7 @@ class Redactor:
 
     def redact_value(self, name: str, value: str) -> str:
         """Returns the value of a variable with placeholders: as a whole if its name says that it is secret."""
-        if value and not MARK.search(value) and _ENVIRONMENT.fullmatch(name) and not value.startswith(("/", "~")) and not value.isdigit():
+        if value and not MARK.search(value) and _is_secret(name, value):
             redacted = self.redact(value)
             return redacted if redacted != value else self._mark(f"the variable {name}", value)
         return self.redact(value)
@@ -158,6 +167,8 @@ class Redactor:
             return {key: self.redact_json(inner, beside if beside and key == "value" else str(key)) for key, inner in value.items()}
         if isinstance(value, list | tuple):
             return [self.redact_json(inner, name) for inner in value]
+        if isinstance(value, int | float) and not isinstance(value, bool) and _is_secret(name, str(value)):
+            return self.redact_value(name, str(value))
         return value
 
     def hidden(self, what: str, identity: str) -> str:
@@ -191,6 +202,16 @@ class Redactor:
 def has_secret(text: str) -> bool:
     """Returns whether a text has a placeholder."""
     return MARK.search(text) is not None
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Returns whether a value is a secret because of the name that it has. A PIN or a password may have digits only."""
+    if value.startswith(("/", "~")) or value in _SWITCHES:
+        return False
+    if re.fullmatch(_NAME, name, re.IGNORECASE):
+        return True
+    perhaps = re.fullmatch(rf"{_PIN}|\w*(?:_KEY|_DSN)", name, re.IGNORECASE) is not None
+    return perhaps and not (value.isdigit() and len(value) < SHORTEST_PIN)
 
 
 def _random_spans(text: str) -> Iterator[tuple[int, int]]:

@@ -7,6 +7,7 @@ value, file name patterns.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -76,6 +77,11 @@ class Simple:
     def texts(self) -> list[str]:
         """The words as texts."""
         return [word.text for word in self.words]
+
+
+def operand(text: str) -> str:
+    """Returns a name as a word of a command line that no program takes for an option, also if it begins with a hyphen."""
+    return f"-- {shlex.quote(text)}" if text.startswith("-") else shlex.quote(text)
 
 
 def read_line(line: str, variables: Mapping[str, str]) -> list[Simple]:

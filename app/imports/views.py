@@ -9,6 +9,7 @@ from typing import Any
 
 from app.imports.fires import trigger_of
 from app.imports.plan import Plan, PlanEntry, State, state_of
+from templates_lib.messages import amount
 
 _LONGEST = 100
 _COUNTED = {State.OPEN: "to decide", State.WAITS: "waiting"}
@@ -105,8 +106,8 @@ def _schedule(job: dict[str, Any]) -> str:
 
 def _fires(fires: dict[str, Any]) -> str:
     if fires["equal"]:
-        return f"{fires['compared']} times compared, all equal; the first is {fires['first']}"
-    return f"{fires['compared']} times compared; they differ at {fires['wrong']}"
+        return f"{amount(fires['compared'], 'time')} compared, all equal; the first is {fires['first']}"
+    return f"{amount(fires['compared'], 'time')} compared; they differ at {fires['wrong']}"
 
 
 def _short(text: str) -> str:

@@ -53,7 +53,7 @@ class JobChanges:
             self._check_dependencies_of_new(job)
         return job
 
-    def put(self, actor: Actor, before: Job, wanted: Job, action: str) -> Job:
+    def put(self, actor: Actor, before: Job, wanted: Job, *, action: str) -> Job:
         """Puts the definition of `wanted`, its registration and its template version, in place of those of `before`. Returns the changed
         job. `action` is the name of the audit event. Raises StaleVersion, ValidationFailed."""
         diff = difference(before, wanted)
@@ -64,7 +64,7 @@ class JobChanges:
         with self._events.around(event, actor), action_of:
             return self._access.write(before, lambda current: self._change(actor, current, wanted))
 
-    def retire(self, actor: Actor, job: Job, action: str) -> None:
+    def retire(self, actor: Actor, job: Job, *, action: str) -> None:
         """Deletes a job. `action` is the name of the audit event. Raises StaleVersion if a person was quicker."""
         action_of = self._audit.action(actor, action, kind="job", target_id=job.id, name=job.definition.name)
         with self._events.around(self._event(job, "deleted"), actor), action_of:

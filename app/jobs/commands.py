@@ -9,6 +9,7 @@ from pathlib import Path
 from app.config import Settings
 from app.findings import Finding, Level
 from templates_lib.command.programs import Account, is_broad, refusal
+from templates_lib.messages import amount
 
 SUBJECT = "Commands"
 
@@ -30,7 +31,7 @@ def check_commands(settings: Settings) -> Iterator[Finding]:
     if not programs:
         yield Finding(SUBJECT, Level.OK, "the template Command is off, because JOBWRIGHT_COMMAND_PROGRAMS is empty")
     elif not refused and not broad:
-        yield Finding(SUBJECT, Level.OK, f"jobs may start {len(programs)} program{'s' * (len(programs) != 1)}")
+        yield Finding(SUBJECT, Level.OK, f"jobs may start {amount(len(programs), 'program')}")
 
 
 def job_account(settings: Settings) -> Account:

@@ -212,7 +212,7 @@ class JobRegistry:
         diff = field_diff(mask(to_plain(before.definition)), mask(to_plain(definition)))
         for state in (before, after):  # either of them may destroy data
             self._gate.check(actor, state, Operation.UPDATE, diff=diff, payload={"job": job_document(after)})
-        return self._changes.put(actor, before, after, "job.update")
+        return self._changes.put(actor, before, after, action="job.update")
 
     def restore(self, actor: Actor, job_id: str, number: int, *, version: int | None = None) -> Job:
         """Puts the definition of version `number` in place of the present one; the job stays switched on or off as it is.
@@ -235,7 +235,7 @@ class JobRegistry:
         for state in (before, after):
             self._gate.check(actor, state, Operation.UPDATE, diff=diff, payload={"job": job_document(after)})
         self._definitions.recheck(after, moved=after.definition.schedule != before.definition.schedule)
-        return self._changes.put(actor, before, after, "job.restore")
+        return self._changes.put(actor, before, after, action="job.restore")
 
     def set_enabled(self, actor: Actor, job_id: str, *, enabled: bool, version: int | None = None) -> Job:
         """Switches the schedule on or off. A due time that passed while the job was off is not made up for; one that passed just before it
@@ -251,7 +251,7 @@ class JobRegistry:
         if enabled:  # whoever may change jobs may stop any of them
             self._gate.check(actor, before, Operation.ENABLE, diff=[{"field": "/enabled", "before": False, "after": True}])
         after = replace(before, definition=replace(before.definition, enabled=enabled))
-        return self._changes.put(actor, before, after, "job.enable" if enabled else "job.disable")
+        return self._changes.put(actor, before, after, action="job.enable" if enabled else "job.disable")
 
     def delete(self, actor: Actor, job_id: str, *, version: int | None = None) -> None:
         """Retires the job: it is never due again; its executions and audit events stay (design.md, 7). Raises Conflict while others depend
@@ -260,7 +260,7 @@ class JobRegistry:
         job = self._access.at_version(actor, job_id, version, repairs=DEFINITION_FIELDS)
         self._dependencies.refuse_needed(actor, job_id)
         self._gate.check(actor, job, Operation.DELETE)
-        self._changes.retire(actor, job, "job.delete")
+        self._changes.retire(actor, job, action="job.delete")
 
     def undelete(self, actor: Actor, job_id: str, *, version: int | None = None) -> Job:
         """Takes a deleted job back into the registry as it was. It comes back switched off if its template is switched off or not for the
@@ -313,17 +313,17 @@ class JobRegistry:
         self._definitions.refuse_foreign_group(actor, wanted.definition)
         self._gate.check(actor, wanted, Operation.UPDATE)
         self._definitions.recheck(wanted, moved=wanted.definition.schedule != before.definition.schedule)
-        return self._changes.put(actor, before, wanted, "job.update")
+        return self._changes.put(actor, before, wanted, action="job.update")
 
     def put_version(self, actor: Actor, wanted: Job, *, version: int, action: str) -> Job:
         """Puts the definition, the registration and the template version of `wanted`, which the caller has validated, in place of what the
         job was at `version`; `action` is the name of the audit event. Raises StaleVersion, NotFound."""
-        return self._changes.put(actor, self._access.at_version(actor, wanted.id, version), wanted, action)
+        return self._changes.put(actor, self._access.at_version(actor, wanted.id, version), wanted, action=action)
 
     def retire(self, actor: Actor, job: Job) -> None:
         """Deletes a registered job at the word of its service. The caller has checked the rights, and that no job depends on this one.
         Raises StaleVersion if a person was quicker."""
-        self._changes.retire(actor, job, "job.retire")
+        self._changes.retire(actor, job, action="job.retire")
 
     # -- steps ----------------------------------------------------------------------------------------------------
 

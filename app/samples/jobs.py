@@ -11,7 +11,7 @@ from typing import Any
 from app.samples.shop import BAD_TOTAL, CITIES, INACTIVE, bad_hours, open_orders
 from templates_lib.conditions import resolve
 from templates_lib.documents import readable
-from templates_lib.messages import say
+from templates_lib.messages import amount, say
 
 TAG = "sample"
 SHOP, FILES = "Sample shop", "Sample files"  # names of the connections
@@ -67,7 +67,7 @@ def _cleanup(due: datetime, _failing_hour: int) -> Told:
 def _export(due: datetime, _failing_hour: int) -> Told:
     count, path = open_orders(), f"orders-{due:%Y-%m-%d}.csv"
     result = {
-        "message": f"Exported {count:,} documents to {path} ({_EXPORT_BYTES:,} bytes)",
+        "message": f"Exported {amount(count, 'document')} to {path} ({_EXPORT_BYTES:,} bytes)",
         "records_processed": count,
         "records_exported": count,
         "errors": 0,
@@ -75,7 +75,9 @@ def _export(due: datetime, _failing_hour: int) -> Told:
         "bytes": _EXPORT_BYTES,
         "sha256": sha256(path.encode()).hexdigest(),
     }
-    return Told(lines=[("INFO", "Counting the documents of orders"), ("INFO", f"Exporting {count:,} documents to {path}")], result=result)
+    return Told(
+        lines=[("INFO", "Counting the documents of orders"), ("INFO", f"Exporting {amount(count, 'document')} to {path}")], result=result
+    )
 
 
 def _report(due: datetime, failing_hour: int) -> Told:

@@ -33,3 +33,16 @@ html_theme_options: dict[str, Any] = {
 }
 _SIDEBAR = ("brand", "search", "languages", "scroll-start", "navigation", "scroll-end")
 html_sidebars = {"**": [f"sidebar/{part}.html" for part in _SIDEBAR]}
+
+
+def _complete(_app: Any, _page: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Completes the HTML of a page for screen readers and the keyboard: the level of captions, and wide tables that scroll by keys."""
+    for part in ("body", "furo_navigation_tree"):
+        text = context.get(part) or ""
+        text = text.replace('class="caption" role="heading"', 'class="caption" role="heading" aria-level="2"')
+        context[part] = text.replace('<div class="table-wrapper ', '<div tabindex="0" class="table-wrapper ')
+
+
+def setup(app: Any) -> None:
+    """Sphinx calls this function before it builds."""
+    app.connect("html-page-context", _complete, priority=900)  # after the theme

@@ -16,6 +16,8 @@ from typing import IO, Any, cast
 from bson import json_util
 from pymongo.database import Database
 
+from templates_lib.messages import amount
+
 FORMAT = 1
 BATCH = 1000
 READ_BYTES = 1 << 20
@@ -87,7 +89,8 @@ def verify(stream: IO[bytes]) -> list[Part]:
                 documents = sum(1 for _ in split_documents(_chunks(archive, part.name, digest.update)))
                 if (documents, digest.hexdigest()) != (part.documents, part.sha256):
                     raise ArchiveBroken(
-                        f"{part.name} does not match the manifest: {documents:,} documents were read, the manifest lists {part.documents:,}"
+                        f"{part.name} does not match the manifest: "
+                        f"it has {amount(documents, 'document')}, the manifest lists {part.documents:,}"
                     )
             return parts
     except (zipfile.BadZipFile, KeyError, EOFError, TypeError) as error:

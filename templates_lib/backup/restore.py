@@ -14,6 +14,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from templates_lib.backup import archive
+from templates_lib.messages import amount
 
 BATCH = 1000
 _NOT_OPTIONS = {"v", "key", "ns"}
@@ -72,7 +73,7 @@ def main() -> int:
     try:
         with MongoClient[dict[str, Any]](chosen.uri) as client:
             for name, count in restore(chosen.file, client[chosen.database], only=chosen.collection, drop=chosen.drop).items():
-                print(f"{name}: {count:,} documents")
+                print(f"{name}: {amount(count, 'document')}")
     except (archive.ArchiveBroken, FileExistsError, FileNotFoundError) as error:
         print(f"restore: {error}", file=sys.stderr)
         return 1

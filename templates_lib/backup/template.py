@@ -14,6 +14,7 @@ from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, Temp
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.mongodb import open_mongodb
 from templates_lib.connections.stores import FileEntry, FileStore
+from templates_lib.messages import amount
 
 SUFFIX = ".backup.zip"
 
@@ -81,7 +82,7 @@ class Backup(JobTemplate):
         older = [entry.name for entry in self._older(open_file_store(ctx, params["store"]), params)]
         surplus = older[max(0, params["keep"] - 1) :] if params.get("keep") else []
         return JobResult(
-            f"Would save about {documents:,} documents of {len(names)} collections",
+            f"Would save about {amount(documents, 'document')} of {amount(len(names), 'collection')}",
             {"collections": names, "documents": documents, "would_delete": surplus},
         )
 
@@ -94,12 +95,12 @@ class Backup(JobTemplate):
             nonlocal done
             ctx.check_cancelled()
             done += count
-            ctx.progress(done, max(total, done), f"{done:,} documents saved")
+            ctx.progress(done, max(total, done), f"{amount(done, 'document')} saved")
 
         with open_mongodb(ctx, params["connection"]) as database:
             names = self._names(database, params)
             total = sum(database[name].estimated_document_count() for name in names)
-            ctx.log.info("Saving %s collections, about %s documents, to %s", len(names), f"{total:,}", path)
+            ctx.log.info("Saving %s, about %s, to %s", amount(len(names), "collection"), amount(total, "document"), path)
             with store.write_atomically(path) as stream:
                 parts = archive.write(stream, database, names, ctx.now.isoformat(), step)
         ctx.check_cancelled()
@@ -118,7 +119,9 @@ class Backup(JobTemplate):
             "removed": removed,
             "collections": [{"name": part.name, "documents": part.documents, "sha256": part.sha256} for part in parts],
         }
-        return JobResult(f"Saved {done:,} documents of {len(parts)} collections to {path} ({size:,} bytes), verified", data)
+        return JobResult(
+            f"Saved {amount(done, 'document')} of {amount(len(parts), 'collection')} to {path} ({size:,} bytes), verified", data
+        )
 
     def _names(self, database: Database[dict[str, Any]], params: Mapping[str, Any]) -> list[str]:
         """Returns the names of the collections to save. Raises TemplateError for a collection that does not exist or that the connection

@@ -12,6 +12,7 @@ from templates_lib import conditions, documents, fields, moving
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.mongodb import open_mongodb
+from templates_lib.messages import amount
 
 
 class DataArchive(JobTemplate):
@@ -101,7 +102,7 @@ class DataArchive(JobTemplate):
             data = documents.preview(collection, query, params.get("max_documents", 1_000_000))
             data |= documents.reading(collection, params["condition"], query, ctx.now)
         would = data.pop("would_change")
-        return JobResult(f"Would move {would:,} of {data['total']:,} documents", {**data, "would_move": would})
+        return JobResult(f"Would move {would:,} of {amount(data['total'], 'document')}", {**data, "would_move": would})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)
@@ -111,12 +112,12 @@ class DataArchive(JobTemplate):
             source, query = self._source(database, params, ctx)
             ctx.log.info("Condition is %s", documents.readable(query))
             total = min(documents.count(source, query), most)
-            ctx.log.info("%s documents match", f"{total:,}")
+            ctx.log.info("Found %s", amount(total, "document"))
             for warning in documents.type_warnings(source, query):
                 ctx.log.warning("%s", warning)
             if params.get("dryRun", True):
                 return JobResult(
-                    f"Would move {total:,} documents (dry run)",
+                    f"Would move {amount(total, 'document')} (dry run)",
                     {"records_processed": total, "records_moved": 0, "errors": 0, "dry_run": True},
                 )
             if params["to"] == "files":
@@ -129,7 +130,9 @@ class DataArchive(JobTemplate):
                 target = into[params["target_collection"]]
                 moved = moving.to_collection(source, target, query, size=params.get("batch_size", 1000), most=most, total=total, ctx=ctx)
         data = {"records_processed": moved.documents, "records_moved": moved.documents, "errors": 0, "dry_run": False}
-        return JobResult(f"Moved {moved.documents:,} documents", {**data, **({"files": moved.files} if moved.files is not None else {})})
+        return JobResult(
+            f"Moved {amount(moved.documents, 'document')}", {**data, **({"files": moved.files} if moved.files is not None else {})}
+        )
 
     def _source(
         self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext

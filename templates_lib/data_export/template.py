@@ -17,7 +17,7 @@ from templates_lib.connections import failures
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.mongodb import open_mongodb
 from templates_lib.data_export.formats import WRITERS
-from templates_lib.messages import say
+from templates_lib.messages import amount, say
 
 CURSOR_BATCH = 1000
 REPORT_EVERY = 1000
@@ -129,7 +129,7 @@ class DataExport(JobTemplate):
             total = self._count(collection, params, ctx)
             reading = documents.reading(collection, params.get("filter", {}), self._query(params, ctx), ctx.now)
         path = self._path(params, ctx)
-        return JobResult(f"Would export {total:,} documents to {path}", {"records": total, "path": path, **reading})
+        return JobResult(f"Would export {amount(total, 'document')} to {path}", {"records": total, "path": path, **reading})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)
@@ -139,7 +139,7 @@ class DataExport(JobTemplate):
             ctx.log.info("Counting the documents of %s", params["collection"])
             total = self._count(collection, params, ctx)
             columns = self._columns(collection, params, ctx)
-            ctx.log.info("Exporting %s documents to %s", f"{total:,}", path)
+            ctx.log.info("Exporting %s to %s", amount(total, "document"), path)
             with store.write_atomically(path) as raw:
                 counted = _CountingStream(raw)
                 with _compress(cast("IO[bytes]", counted), params.get("compress", "none")) as stream:
@@ -150,11 +150,11 @@ class DataExport(JobTemplate):
                         done += 1
                         if done % REPORT_EVERY == 0:
                             ctx.check_cancelled()
-                            ctx.progress(done, max(total, done), f"{done:,} of {max(total, done):,} documents")
+                            ctx.progress(done, max(total, done), f"{done:,} of {amount(max(total, done), 'document')}")
                     writer.close()
         ctx.progress(done, done)
         return JobResult(
-            f"Exported {done:,} documents to {path} ({counted.size:,} bytes)",
+            f"Exported {amount(done, 'document')} to {path} ({counted.size:,} bytes)",
             {
                 "records_processed": done,
                 "records_exported": done,

@@ -11,6 +11,7 @@ from pymongo.database import Database
 from templates_lib import conditions, documents, fields
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.mongodb import open_mongodb
+from templates_lib.messages import amount
 
 
 class DatabaseCleanup(JobTemplate):
@@ -77,7 +78,7 @@ class DatabaseCleanup(JobTemplate):
             collection, query = self._prepare(database, params, ctx)
             data = documents.preview(collection, query, most) | documents.reading(collection, params["condition"], query, ctx.now)
         would = data.pop("would_change")
-        return JobResult(f"Would delete {would:,} of {data['total']:,} documents", {**data, "would_delete": would})
+        return JobResult(f"Would delete {would:,} of {amount(data['total'], 'document')}", {**data, "would_delete": would})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)
@@ -89,7 +90,7 @@ class DatabaseCleanup(JobTemplate):
             matching = documents.count(collection, query)
             if params.get("dryRun", True):
                 ctx.log.info("Dry run: nothing is deleted")
-                return JobResult(f"Would delete {matching:,} documents (dry run)", _result(matching, 0, dry_run=True))
+                return JobResult(f"Would delete {amount(matching, 'document')} (dry run)", _result(matching, 0, dry_run=True))
             return self._delete(collection, query, matching, params, ctx)
 
     def _prepare(
@@ -107,7 +108,7 @@ class DatabaseCleanup(JobTemplate):
     ) -> JobResult:
         most, deleted = params.get("max_deletes", 100_000), 0
         goal = min(matching, most)
-        ctx.log.info("%s documents match; deleting %s", f"{matching:,}", f"{goal:,}")
+        ctx.log.info("Found %s; deleting %s", amount(matching, "document"), f"{goal:,}")
         for ids in documents.batches(collection, query, size=params.get("batch_size", 1000), most=most):
             ctx.check_cancelled()
             # The query repeats the condition, so that a document that changed since the batch was read stays.
@@ -115,9 +116,9 @@ class DatabaseCleanup(JobTemplate):
             ctx.progress(deleted, max(goal, deleted), f"{deleted:,} of {goal:,} deleted")
         stopped = deleted >= most and matching > most
         if stopped:
-            ctx.log.warning("Stopped at max_deletes = %s; %s documents are left", f"{most:,}", f"{matching - deleted:,}")
+            ctx.log.warning("Stopped at max_deletes = %s; %s left", f"{most:,}", amount(matching - deleted, "document"))
         return JobResult(
-            f"Deleted {deleted:,} documents" + (f", stopped at {most:,}" if stopped else ""),
+            f"Deleted {amount(deleted, 'document')}" + (f", stopped at {most:,}" if stopped else ""),
             _result(matching, deleted, dry_run=False),
         )
 

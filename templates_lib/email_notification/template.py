@@ -15,6 +15,7 @@ from templates_lib.addresses import distinct_addresses
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.smtp import open_smtp
+from templates_lib.messages import amount
 
 MAX_ATTACHMENT_BYTES = 10_000_000  # most servers refuse a message over 25 MB, and base64 adds a third
 MAX_ATTACHMENTS_BYTES = 18_000_000
@@ -137,7 +138,7 @@ class EmailNotification(JobTemplate):
         message = self._compose(params, ctx, to=params["recipients"], number=0)
         count = len(params["recipients"])
         return JobResult(
-            f"Would send to {count} recipient{'s' * (count != 1)}, {len(message.as_bytes()):,} bytes each",
+            f"Would send to {amount(count, 'recipient')}, {len(message.as_bytes()):,} bytes each",
             {"recipients": params["recipients"], "subject": params["subject"], "bytes": len(message.as_bytes())},
         )
 
@@ -150,7 +151,7 @@ class EmailNotification(JobTemplate):
             for number, group in enumerate(groups):
                 ctx.check_cancelled()
                 deliveries += mailing.send(session, self._compose(params, ctx, to=group, number=number), group)
-                ctx.progress(len(deliveries), len(recipients), f"{len(deliveries):,} of {len(recipients):,} recipients")
+                ctx.progress(len(deliveries), len(recipients), f"{len(deliveries):,} of {amount(len(recipients), 'recipient')}")
                 for delivery in deliveries[-len(group) :]:
                     ctx.log.info("%s: %s %s", delivery.recipient, delivery.status, delivery.detail)
         return mailing.conclude(deliveries)

@@ -11,6 +11,7 @@ from templates_lib import fields
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.stores import FileEntry, FileStore
+from templates_lib.messages import amount
 
 SAMPLES = 5
 REPORT_EVERY = 100
@@ -91,19 +92,19 @@ class FileCleanup(JobTemplate):
         data: dict[str, Any] = {"would_delete": len(old), "bytes": size, "samples": [entry.name for entry in old[:SAMPLES]]}
         if old:
             data |= {"oldest": _day(old[0].changed), "newest": _day(old[-1].changed)}
-        return JobResult(f"Would delete {len(old):,} files ({size:,} bytes)", data)
+        return JobResult(f"Would delete {amount(len(old), 'file')} ({size:,} bytes)", data)
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         store, old = self._old(params, ctx)
         if params.get("dryRun", True):
             size = sum(entry.size for entry in old)
             ctx.log.info("Dry run: nothing is deleted")
-            return JobResult(f"Would delete {len(old):,} files ({size:,} bytes, dry run)", _result(len(old), 0, 0, dry_run=True))
+            return JobResult(f"Would delete {amount(len(old), 'file')} ({size:,} bytes, dry run)", _result(len(old), 0, 0, dry_run=True))
         deleted = size = errors = 0
         for number, entry in enumerate(old):
             if number % REPORT_EVERY == 0:
                 ctx.check_cancelled()
-                ctx.progress(number, len(old), f"{number:,} of {len(old):,} files")
+                ctx.progress(number, len(old), f"{number:,} of {amount(len(old), 'file')}")
             try:
                 if not store.remove(entry):
                     continue  # the file is gone, or has changed since it was listed
@@ -115,7 +116,7 @@ class FileCleanup(JobTemplate):
         if params.get("remove_empty_folders"):
             store.remove_empty_folders(params.get("folder", ""))
         ctx.progress(len(old), len(old))
-        return JobResult(f"Deleted {deleted:,} files ({size:,} bytes)", _result(len(old), deleted, size, errors=errors))
+        return JobResult(f"Deleted {amount(deleted, 'file')} ({size:,} bytes)", _result(len(old), deleted, size, errors=errors))
 
     def _old(self, params: Mapping[str, Any], ctx: RunContext) -> tuple[FileStore, list[FileEntry]]:
         """Returns the store, and the files of the folder that are old enough, the oldest first."""

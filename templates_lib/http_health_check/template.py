@@ -13,6 +13,7 @@ from templates_lib import calls, fields
 from templates_lib.base import Call, JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.failures import sentence
 from templates_lib.connections.http import open_connection
+from templates_lib.messages import amount
 
 READ_BYTES = 1_000_000
 
@@ -97,7 +98,7 @@ class HttpHealthCheck(JobTemplate):
         checks, rows = params["checks"], []
         for done, check in enumerate(checks):
             ctx.check_cancelled()
-            ctx.progress(done, len(checks), f"{done:,} of {len(checks):,} checks")
+            ctx.progress(done, len(checks), f"{done:,} of {amount(len(checks), 'check')}")
             row = self._try(check, params, ctx)
             ctx.log.log(20 if row["ok"] else 40, "%s: %s", row["url"], row["words"])
             rows.append(row)
@@ -105,8 +106,8 @@ class HttpHealthCheck(JobTemplate):
         bad = [row for row in rows if not row["ok"]]
         data = {"checks": rows, "records_processed": len(rows), "errors": len(bad)}
         if bad:
-            raise TemplateError(f"{len(bad)} of {len(rows)} not well: {bad[0]['url']} {bad[0]['words']}", data=data)
-        return JobResult(f"All {len(rows)} are well", data)
+            raise TemplateError(f"{len(bad):,} of {amount(len(rows), 'check')} failed: {bad[0]['url']} {bad[0]['words']}", data=data)
+        return JobResult(f"{amount(len(rows), 'check')} passed", data)
 
     def _try(self, check: Mapping[str, Any], params: Mapping[str, Any], ctx: RunContext) -> dict[str, Any]:
         row: dict[str, Any] = {}

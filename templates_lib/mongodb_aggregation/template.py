@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from templates_lib import documents, fields, pipelines
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.mongodb import open_mongodb
+from templates_lib.messages import amount
 
 TIME_MS = 1_800_000
 SAMPLES = 5
@@ -91,20 +92,20 @@ class MongodbAggregation(JobTemplate):
             reading = pipelines.reading(database[params["collection"]], params["pipeline"], stages, ctx.now)
         rows = counted[0]["rows"] if counted else 0
         where = f"into {params['into']}" if params.get("into") else "into the result"
-        return JobResult(f"Would write {rows:,} rows {where}", {"rows": rows, "samples": samples, **reading})
+        return JobResult(f"Would write {amount(rows, 'row')} {where}", {"rows": rows, "samples": samples, **reading})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)
         with open_mongodb(ctx, params["connection"]) as database:
             stages = self._stages(params, ctx)
             ctx.check_cancelled()
-            ctx.log.info("Querying %s with %s stages", params["collection"], len(stages))
+            ctx.log.info("Querying %s with %s", params["collection"], amount(len(stages), "stage"))
             if not params.get("into"):
                 rows = [
                     documents.readable(row)
                     for row in islice(pipelines.run(database, params["collection"], stages, time_ms=TIME_MS), params.get("most_rows", 100))
                 ]
-                return JobResult(f"{len(rows):,} rows", {"rows": rows, "records_processed": len(rows), "errors": 0})
+                return JobResult(amount(len(rows), "row"), {"rows": rows, "records_processed": len(rows), "errors": 0})
             into = database[params["into"]]  # raises if the connection does not allow this collection
             merge = {
                 "into": params["into"],
@@ -114,8 +115,8 @@ class MongodbAggregation(JobTemplate):
             }
             list(pipelines.run(database, params["collection"], [*stages, {"$merge": merge}], time_ms=TIME_MS))
             total = into.estimated_document_count()
-        ctx.log.info("%s holds %s documents", params["into"], f"{total:,}")
-        return JobResult(f"{params['into']} holds {total:,} documents", {"into": params["into"], "documents": total, "errors": 0})
+        ctx.log.info("%s holds %s", params["into"], amount(total, "document"))
+        return JobResult(f"{params['into']} holds {amount(total, 'document')}", {"into": params["into"], "documents": total, "errors": 0})
 
     def _stages(self, params: Mapping[str, Any], ctx: RunContext) -> list[dict[str, Any]]:
         return pipelines.resolve(params["pipeline"], ctx.now)

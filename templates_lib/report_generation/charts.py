@@ -13,6 +13,7 @@ from reportlab.graphics.charts.piecharts import Pie
 from reportlab.graphics.shapes import Drawing, String
 from reportlab.lib.colors import HexColor
 
+from templates_lib.messages import amount
 from templates_lib.report_generation.tables import Table, written
 
 WIDTH, HEIGHT = 480, 220  # points
@@ -40,7 +41,7 @@ def drawing(table: Table, font: str) -> Drawing | None:
         names = [next(column.title for column in table.columns if column.field == name) for name in chart.values]
         picture.add(_axes(chart.kind, labels[:MOST_BARS], [values[:MOST_BARS] for values in series], font))
         if len(labels) > MOST_BARS:
-            words = f"The first {MOST_BARS} of {len(labels):,} rows"
+            words = f"The first {MOST_BARS} of {amount(len(labels), 'row')}"
             picture.add(String(WIDTH - 16, HEIGHT - 10, words, fontName=font, fontSize=7, fillColor=HexColor("#666666"), textAnchor="end"))
         if len(names) > 1:
             picture.add(_legend(names, font))
@@ -89,7 +90,7 @@ def _pie(labels: list[str], values: list[float], font: str) -> Any:
     pairs = sorted(((value, label) for value, label in zip(values, labels, strict=True) if value > 0), reverse=True)
     if len(pairs) > MOST_SLICES:
         rest = sum(value for value, _ in pairs[MOST_SLICES - 1 :])
-        pairs = [*pairs[: MOST_SLICES - 1], (rest, f"{len(pairs) - MOST_SLICES + 1} others")]
+        pairs = [*pairs[: MOST_SLICES - 1], (rest, f"{len(pairs) - MOST_SLICES + 1:,} others")]
     chart = Pie()
     chart.x, chart.y, chart.width, chart.height = 150, 20, HEIGHT - 40, HEIGHT - 40
     chart.data = [value for value, _ in pairs] or [1]

@@ -21,6 +21,7 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import CondPageBreak, LongTable, Paragraph, SimpleDocTemplate, Spacer
 
 from templates_lib.cells import cell_text, formula_safe
+from templates_lib.messages import amount
 from templates_lib.report_generation import charts
 from templates_lib.report_generation.tables import Table
 
@@ -89,7 +90,7 @@ def _html_table(table: Table, most_rows: int | None) -> str:
 
 def _left_out(rows: int, more: bool) -> str:
     if rows:
-        return f"And {rows:,} rows more, in the files."
+        return f"And {amount(rows, 'row')} more, in the files."
     return "There are more rows; these are the first." if more else ""
 
 

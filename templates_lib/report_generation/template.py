@@ -14,7 +14,7 @@ from templates_lib.addresses import distinct_addresses
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.smtp import open_smtp
-from templates_lib.messages import say
+from templates_lib.messages import amount, say
 from templates_lib.report_generation.questions import QUESTION, ask
 from templates_lib.report_generation.tables import Chart, Table, columns_of
 
@@ -248,7 +248,7 @@ class ReportGeneration(JobTemplate):
             }
             for table, section in zip(tables, params["sections"], strict=True)
         ]
-        return JobResult(f"Would report {rows:,} rows in {len(tables)} {'sections' if len(tables) > 1 else 'section'}", {"sections": shown})
+        return JobResult(f"Would report {amount(rows, 'row')} in {amount(len(tables), 'section')}", {"sections": shown})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)
@@ -258,7 +258,7 @@ class ReportGeneration(JobTemplate):
             ctx.log.info("Querying %s", section["title"])
             tables.append(self._table(section, ctx))
             ctx.progress(number, len(params["sections"]) + 1, section["title"])
-            ctx.log.info("%s: %s rows", section["title"], f"{len(tables[-1].rows):,}")
+            ctx.log.info("%s: %s", section["title"], amount(len(tables[-1].rows), "row"))
         files = list(self._files(params, tables, ctx))
         ctx.check_cancelled()
         rows = sum(len(table.rows) for table in tables)
@@ -267,7 +267,7 @@ class ReportGeneration(JobTemplate):
             "records_processed": rows,
             "errors": 0,
         }
-        words = [f"{rows:,} rows"]
+        words = [amount(rows, "row")]
         if params.get("destination"):
             data["files"] = self._store(params, files, ctx)
             words.append(f"{len(files)} {'files' if len(files) > 1 else 'file'}")
@@ -332,7 +332,7 @@ class ReportGeneration(JobTemplate):
         mail, title = params["mail"], params["title"]
         recipients = distinct_addresses(mail["recipients"])
         message = mailing.envelope(ctx, ctx.connection(mail["connection"], "smtp").settings, subject=title, to=recipients)
-        lines = [f"{table.title}: {len(table.rows):,} rows" for table in tables]
+        lines = [f"{table.title}: {amount(len(table.rows), 'row')}" for table in tables]
         attached, missing = _split_by_room(files)
         note = f"Too large for a mail, and left out: {', '.join(_slug(title) + file.name for file in missing)}" if missing else ""
         if note:

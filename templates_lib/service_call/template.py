@@ -12,7 +12,7 @@ from templates_lib import calls, fields, service_protocol
 from templates_lib.base import Call, JobResult, JobTemplate, Problem, RunContext, TemplateError
 from templates_lib.connections.failures import sentence
 from templates_lib.connections.http import open_connection
-from templates_lib.messages import say
+from templates_lib.messages import amount, say
 
 READ_BYTES = 1_000_000
 MOST_ERRORS = 100
@@ -94,13 +94,17 @@ class ServiceCall(JobTemplate):
                     words = service_protocol.service_says(str(answer.get("error") or "")[:500])
                     raise TemplateError(words, data=_result(counts, batches, errors))
                 cursor, more = answer.get("cursor"), answer.get("more") is True
-                ctx.progress(counts["itemsProcessed"], None, f"{counts['itemsProcessed']:,} items in {batches:,} batches")
+                ctx.progress(
+                    counts["itemsProcessed"], None, f"{amount(counts['itemsProcessed'], 'item')} in {amount(batches, 'batch', 'batches')}"
+                )
         data = _result(counts, batches, errors)
         if more:
-            ctx.log.warning("Stopped after %s batches; the service says that there is more", f"{batches:,}")
+            ctx.log.warning("Stopped after %s; the service says that there is more", amount(batches, "batch", "batches"))
         if counts["itemsFailed"] and params.get("fail_on_items"):
             raise TemplateError(service_protocol.items_failed(counts["itemsFailed"], counts["itemsProcessed"]), data=data)
-        return JobResult(f"{counts['itemsSucceeded']:,} of {counts['itemsProcessed']:,} items in {batches:,} batches", data)
+        return JobResult(
+            f"{counts['itemsSucceeded']:,} of {amount(counts['itemsProcessed'], 'item')} in {amount(batches, 'batch', 'batches')}", data
+        )
 
     @staticmethod
     def _call(

@@ -13,6 +13,7 @@ from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.cells import formula_safe, plain
 from templates_lib.connections.file_store import open_file_store
 from templates_lib.connections.sql import open_sql
+from templates_lib.messages import amount
 
 FETCHED = 1000
 
@@ -96,7 +97,7 @@ class SqlQuery(JobTemplate):
             result = connection.execution_options(stream_results=True).execute(text(params["statement"]), dict(params.get("values", {})))
             if not result.returns_rows:
                 changed = max(0, result.rowcount)
-                return JobResult(f"{changed:,} rows changed", {"records_processed": changed, "errors": 0})
+                return JobResult(f"{amount(changed, 'row')} changed", {"records_processed": changed, "errors": 0})
             columns = list(result.keys())
             rows = self._rows(result, ctx)
             if params.get("destination"):
@@ -105,7 +106,7 @@ class SqlQuery(JobTemplate):
                 dict(zip(columns, map(plain, row), strict=True)) for row, _ in zip(rows, range(params.get("most_rows", 100)), strict=False)
             ]
             data = {"rows": first_rows, "columns": columns, "records_processed": len(first_rows), "errors": 0}
-            return JobResult(f"{len(first_rows):,} rows", data)
+            return JobResult(amount(len(first_rows), "row"), data)
 
     @staticmethod
     def _rows(result: Any, ctx: RunContext) -> Iterator[Sequence[Any]]:
@@ -114,7 +115,7 @@ class SqlQuery(JobTemplate):
             ctx.check_cancelled()
             yield from portion
             done += len(portion)
-            ctx.progress(done, None, f"{done:,} rows")
+            ctx.progress(done, None, amount(done, "row"))
 
     @staticmethod
     def _to_file(columns: list[str], rows: Iterator[Sequence[Any]], params: Mapping[str, Any], ctx: RunContext) -> JobResult:
@@ -134,4 +135,4 @@ class SqlQuery(JobTemplate):
                 done += 1
             stream.flush()
             stream.detach()
-        return JobResult(f"{done:,} rows in {path}", {"records_processed": done, "errors": 0, "path": path, "columns": columns})
+        return JobResult(f"{amount(done, 'row')} in {path}", {"records_processed": done, "errors": 0, "path": path, "columns": columns})

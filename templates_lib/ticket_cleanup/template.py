@@ -11,6 +11,7 @@ from pymongo.database import Database
 from templates_lib import documents, fields, moving
 from templates_lib.base import JobResult, JobTemplate, Problem, RunContext
 from templates_lib.connections.mongodb import open_mongodb
+from templates_lib.messages import amount
 
 
 class TicketCleanup(JobTemplate):
@@ -91,7 +92,7 @@ class TicketCleanup(JobTemplate):
             data = documents.preview(collection, query, params.get("max_tickets", 10_000), date=params.get("date_field", "resolvedAt"))
         would = data.pop("would_change")
         words = f"archive {would:,}" if params.get("archive") else f"delete {would:,}"
-        return JobResult(f"Would {words} of {data['total']:,} tickets", {**data, "would_take": would})
+        return JobResult(f"Would {words} of {amount(data['total'], 'ticket')}", {**data, "would_take": would})
 
     def run(self, params: Mapping[str, Any], ctx: RunContext) -> JobResult:
         self.insist(params)
@@ -100,19 +101,19 @@ class TicketCleanup(JobTemplate):
             tickets, query = self._tickets(database, params, ctx)
             ctx.log.info("Condition is %s", documents.readable(query))
             total = min(documents.count(tickets, query), most)
-            ctx.log.info("%s tickets match", f"{total:,}")
+            ctx.log.info("Found %s", amount(total, "ticket"))
             if params.get("dryRun", True):
                 words = "archive" if archive else "delete"
-                return JobResult(f"Would {words} {total:,} tickets (dry run)", _result(0, 0, dry_run=True, processed=total))
+                return JobResult(f"Would {words} {amount(total, 'ticket')} (dry run)", _result(0, 0, dry_run=True, processed=total))
             if archive:
                 moved = moving.to_collection(tickets, database[archive], query, size=500, most=most, total=total, ctx=ctx).documents
-                return JobResult(f"Archived {moved:,} tickets", _result(moved, 0))
+                return JobResult(f"Archived {amount(moved, 'ticket')}", _result(moved, 0))
             deleted = 0
             for ids in documents.batches(tickets, query, size=500, most=most):
                 ctx.check_cancelled()
                 deleted += tickets.delete_many({"$and": [{"_id": {"$in": ids}}, query]}).deleted_count
-                ctx.progress(deleted, max(total, deleted), f"{deleted:,} of {max(total, deleted):,} tickets")
-            return JobResult(f"Deleted {deleted:,} tickets", _result(0, deleted))
+                ctx.progress(deleted, max(total, deleted), f"{deleted:,} of {amount(max(total, deleted), 'ticket')}")
+            return JobResult(f"Deleted {amount(deleted, 'ticket')}", _result(0, deleted))
 
     def _tickets(
         self, database: Database[dict[str, Any]], params: Mapping[str, Any], ctx: RunContext

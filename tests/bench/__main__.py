@@ -37,6 +37,7 @@ from tests.bench.client import client
 from tests.bench.hanging import hanging
 from tests.bench.imports import imports
 from tests.bench.metrics import metrics
+from tests.bench.notifications import notifications
 from tests.bench.pages import pages
 from tests.bench.services import services
 from tests.builders.queue import Queue, new_execution
@@ -75,6 +76,7 @@ def main() -> None:
             client(row)
             services(uri, Path(folder), row)
             metrics(uri, Path(folder), row)
+            notifications(uri, Path(folder), row)
             imports(uri, row)
             pages(uri, Path(folder), row)
         finally:

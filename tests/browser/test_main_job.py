@@ -59,7 +59,7 @@ def test_an_admin_makes_the_cleanup_job_and_the_documents_are_gone(visitor: Watc
     page.locator(".table a.plain").last.click()
     expect(page.get_by_role("heading", name="Success")).to_be_visible()
     expect(page.get_by_text("Deleted 30 documents", exact=True)).to_be_visible()
-    expect(page.locator("#log")).to_contain_text("30 documents match; deleting 30")
+    expect(page.locator("#log")).to_contain_text("Found 30 documents; deleting 30")
     page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name=f"Nightly cleanup {suffix}").click()
     page.locator("summary[aria-label='More actions']").click()
     page.get_by_role("button", name="Disable").click()

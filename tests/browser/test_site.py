@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from scripts.site.__main__ import LANGUAGES, build
-from tests.browser.conftest import PATIENCE_MS
+from tests.browser.conftest import PATIENCE_MS, inaccessible
 from tests.unit.project.sources import ROOT
 from web.contents import sections
 from web.views.help import DOCS, topics_in
@@ -90,6 +90,16 @@ def test_a_page_leads_to_itself_in_the_other_language_and_has_both_colours(site:
     offline.locator("html[lang=en]").wait_for()
     assert offline.url.endswith("how-to/schedules.html")
     assert "/de/" not in offline.url
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("page", ["index", "de/guides/admin", "reference/templates/data_export"])
+def test_a_page_is_accessible_and_not_wider_than_the_window(site: Path, chromium: Browser, page: str, width: int) -> None:
+    with chromium.new_context(offline=True, viewport={"width": width, "height": 860}) as context:
+        opened = context.new_page()
+        opened.goto((site / f"{page}.html").as_uri())
+        assert inaccessible(opened) == []
+        assert opened.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 def test_a_broken_link_stops_the_build(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

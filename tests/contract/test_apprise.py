@@ -20,6 +20,7 @@ from app.errors import ConfigError
 from app.notification.channels.apprise import channel as module
 from app.notification.channels.apprise.channel import Apprise
 from app.notification.channels.base import NotDelivered, Refused, Unknown, Unreachable
+from app.notification.channels.catalogue import ChannelTypes
 from app.validation import SchemaValidator
 from tests.builders.channels import Receiver, receiver
 from tests.contract.test_channels import MESSAGE, Doors
@@ -155,3 +156,9 @@ def test_a_scheme_that_acts_on_the_machine_stops_the_start(value: str) -> None:
 
 def test_schemes_are_read_in_any_case() -> None:
     assert load_settings({"JOBWRIGHT_APPRISE_SCHEMES": "NTFYS, tgram,ntfys"}).apprise_schemes == ("ntfys", "tgram")
+
+
+def test_a_type_whose_library_is_not_installed_cannot_be_chosen_but_is_translated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Apprise, "libraries", ("no_such_library",))
+    types = ChannelTypes.discover()
+    assert ("apprise" in types.names(), "apprise" in types.usable().names(), "mail" in types.usable().names()) == (True, False, True)

@@ -41,7 +41,6 @@ TITLES = (
     say("Dynamic values"),
     say("Glossary"),
     say("How alert rules decide"),
-    say("Import jobs from other schedulers"),
     say("Log events"),
     say("Metrics"),
     say("Monitor an installation"),

@@ -26,6 +26,7 @@ from app.jobs.model import to_plain
 from app.jobs.schema import JobDefinitionSchema, PauseSchema, ShadowSchema
 from app.scheduling.backfill import BODY_SCHEMA as BACKFILL_BODY_SCHEMA
 from app.validation.together import sound
+from templates_lib.messages import amount
 
 blueprint = ApiBlueprint("Jobs", __name__, url_prefix="/api/admin/scheduler-jobs", description="Create, read, change, run and pause jobs")
 
@@ -196,7 +197,7 @@ def backfill_job(job_id: str, body: Any) -> dict[str, Any]:
 @blueprint.response(200, Message)
 def cancel_backfill(job_id: str) -> dict[str, str]:
     """Cancel the waiting runs of the job's backfills; running ones continue"""
-    return {"message": f"{services().backfill_runs.cancel(actor(), job_id)} runs cancelled"}
+    return {"message": f"{amount(services().backfill_runs.cancel(actor(), job_id), 'run')} cancelled"}
 
 
 @blueprint.get("/<job_id>/executions")

@@ -213,7 +213,7 @@ _KNOWN = {
 def _times(document: Mapping[str, Any], options: SourceOptions, draft: Draft) -> Times | None:
     """Adds the schedule of a document to the draft. Raises Refused for what a person must decide."""
     if document.get("disabled") is not None and document["disabled"] is not True:
-        draft.mapped("disabled", _text(document["disabled"]), "paused", "it is not disabled. All imported jobs begin paused")
+        draft.mapped("disabled", _text(document["disabled"]), "paused", "it is not disabled")
     next_run, last_run = _moment(document.get("nextRunAt")), _moment(document.get("lastRunAt"))
     if not _repeats(document):
         return _once(document, next_run, options, draft)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +14,7 @@ from app.imports.entries import CommandLine, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times
 from app.imports.names import slug
 from app.imports.secrets import Redactor
+from app.imports.shell import operand
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.crontab import DISABLED, of_folder, scripts_of, text_of, variable_of
 from app.zones import zone as zone_of
@@ -77,7 +77,7 @@ class Anacrontab(Source):
 
     def disable(self, entry: Entry) -> str:
         file, _, line = entry.where.rpartition(":")
-        return f"sed -i '{line}s/^/{DISABLED}/' {shlex.quote(file)}"
+        return f"sed -i '{line}s/^/{DISABLED}/' {operand(file)}"
 
     def enable(self, entry: Entry) -> str:
         return self.disable(entry).replace(f"s/^/{DISABLED}/", f"s/^{DISABLED}//")

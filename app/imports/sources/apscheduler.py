@@ -279,5 +279,5 @@ def run_sql(address: str, statement: str) -> str:
         return f"psql {shlex.quote(f'postgresql://{rest}')} -c {shlex.quote(statement)}"
     if scheme.startswith(("mysql", "mariadb")):
         ports = f" --port {port}" if port else ""
-        return f"mysql --host {shlex.quote(name)}{ports} -p {shlex.quote(database)} -e {shlex.quote(statement)}"
+        return f"mysql --host {shlex.quote(name)}{ports} -p --database {shlex.quote(database)} -e {shlex.quote(statement)}"
     return f"{statement};"

@@ -92,12 +92,12 @@ class CeleryBeat(Source):
         if not app or has_secret(as_json([call.arguments, call.keywords])) or len(sent) < len(call.sending):
             return None
         folder = ["--workdir", options.get("folder")] if options.get("folder") else []
-        words = ["celery", *folder, "-A", app, "call", call.name]
-        words += ["--args", as_json(call.arguments)] if call.arguments else []
-        words += ["--kwargs", as_json(call.keywords)] if call.keywords else []
+        given = ["--args", as_json(call.arguments)] if call.arguments else []
+        given += ["--kwargs", as_json(call.keywords)] if call.keywords else []
         for name, value in sent.items():
-            words += [CALL_OPTIONS[name], str(value)]
-        return words
+            given += [CALL_OPTIONS[name], str(value)]
+        named = [*given, "--", call.name] if call.name.startswith("-") else [call.name, *given]
+        return ["celery", *folder, "-A", app, "call", *named]
 
     def disable(self, entry: Entry) -> str:
         return entry.values["disable"]

@@ -23,6 +23,7 @@ from app.imports.undecided import without_schedule
 from app.imports.wall_schedules import NoSchedule
 from app.labels import is_label
 from app.zones import is_zone
+from templates_lib.messages import amount
 
 _LINE = re.compile(r"(?P<key>[\w./-]+) - (?P<value>\{.*\})")
 _PAGE = re.compile(r"(?P<list>.+?)/(?P<number>-?[0-9]+)")
@@ -94,8 +95,9 @@ def _update(entry: Entry, enabled: str) -> str:
     event = entry.values["event"]
     value = enabled if entry.values["when_of"] == "timing" else ("true" if enabled == "1" else "false")
     body = shlex.quote(f'{{"id":{json.dumps(event)},"enabled":{value}}}')
-    address = entry.values.get("api") or "$CRONICLE_URL"
-    return f'curl -fsS "{address}/api/app/update_event/v1" -H "X-API-Key: $CRONICLE_API_KEY" -H "Content-Type: application/json" -d {body}'
+    api, path = entry.values.get("api"), "/api/app/update_event/v1"
+    address = shlex.quote(f"{api}{path}") if api else f'"$CRONICLE_URL{path}"'
+    return f'curl -fsS {address} -H "X-API-Key: $CRONICLE_API_KEY" -H "Content-Type: application/json" -d {body}'
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -128,7 +130,9 @@ def _from_records(records: Mapping[str, Any], path: Path, export: _Export) -> No
         items = [item for _, page in pages for item in elements(mapping(page).get("items"))]
         told = head.get("length")
         if head and told != len(items):
-            raise SourceError(f"{path}: the list {key} says that it has {told} items, and {len(items)} were found. Make the export again.")
+            raise SourceError(
+                f"{path}: the list {key} says that its length is {told}, but it has {amount(len(items), 'item')}. Make the export again."
+            )
         _add(kind, items, export)
 
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from app.imports.cron_fields import FIELD_NAMES, NICKNAMES, REBOOT, CronFields, FieldRefused, read_fields
+from app.imports.cron_users import is_no_user, seems_to_have_users
 from app.imports.entries import CommandLine, Draft, Entry, EntryKind, Reading
 from app.imports.fires import Times, cron_times
 from app.imports.names import slug
 from app.imports.secrets import Redactor
+from app.imports.shell import operand
 from app.imports.sources.base import Source, SourceError, SourceOptions, read_bytes
 from app.imports.undecided import ask_without_schedule
 from app.zones import is_zone
@@ -45,6 +47,8 @@ class _File:
     home: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     comment: list[str] = field(default_factory=list)
+    chosen: bool = False  # somebody has chosen the layout
+    doubt: str = ""  # why the layout seems to be wrong
 
 
 class Crontab(Source):
@@ -112,11 +116,11 @@ class Crontab(Source):
     def disable(self, entry: Entry) -> str:
         file, _, line = entry.where.rpartition(":")
         if entry.values.get("layout") == "scripts":
-            return f"chmod a-x {shlex.quote(file)}"
+            return f"chmod a-x {operand(file)}"
         if entry.values.get("layout") == "user":
             crontab = f"crontab -u {shlex.quote(entry.values.get('user') or 'USER')}"
             return f"{crontab} -l | sed '{line}s/^/{DISABLED}/' | {crontab} -"
-        return f"sed -i '{line}s/^/{DISABLED}/' {shlex.quote(file)}"
+        return f"sed -i '{line}s/^/{DISABLED}/' {operand(file)}"
 
     def enable(self, entry: Entry) -> str:
         if entry.values.get("layout") == "scripts":
@@ -171,7 +175,10 @@ def _entries(file: Path, text: str, layout: str, in_folder: bool, options: Sourc
         has_user=layout == "system",
         user=file.name if layout == "user" and in_folder else "",
         home=options.get("home") if layout == "user" else "",
+        chosen=bool(options.get("layout")),
     )
+    if layout == "user" and not state.chosen:
+        state.doubt = seems_to_have_users(match["rest"] for line in text.splitlines() if (match := _ENTRY.fullmatch(line.strip(" \t"))))
     for number, line in enumerate(text.split("\n"), start=1):
         bare = line.rstrip("\r").strip(" \t")
         if not bare:
@@ -238,11 +245,17 @@ def _line(state: _File, line: str, number: int, layout: str) -> Iterator[Entry]:
     if wrong := _wrong_times(times):
         yield invalid(reason=wrong, secrets=tuple(redactor.found))
         return
+    if state.doubt:
+        yield invalid(reason=state.doubt, secrets=tuple(redactor.found))
+        return
     user = state.user
     if state.has_user:
         user, _, rest = " ".join(rest.split(None, 1)).partition(" ")
         if not rest:
             yield invalid(reason="has a user and no command. A crontab of a user has no column for the user: use --layout user")
+            return
+        if wrong := is_no_user(user, chosen=state.chosen):
+            yield invalid(reason=wrong, secrets=tuple(redactor.found))
             return
     environment = {name: redactor.redact_value(name, value) for name, value in state.environment.items()}
     command, stdin = _split_percent(rest)

@@ -46,6 +46,8 @@ exit 124
 """
 _OVERLAP = {"Allow": "allow", "Forbid": "skip", "Replace": "replace"}
 _LONGEST_DEADLINE = 604_800
+_OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_LONGEST_NAME = 52  # of a CronJob
 _USUAL_SECONDS, _USUAL_RETRIES = 3600, 6
 _TEMPLATE = "spec.jobTemplate.spec."
 _POD = f"{_TEMPLATE}template.spec."
@@ -137,10 +139,11 @@ def _entry(item: dict[str, Any], path: Path, options: SourceOptions) -> Entry:
     item.pop("status", None)
     redactor = Redactor()
     shown = redactor.redact_json(item)
-    reason = _wrong(name, spec)
+    namespace = str(metadata.get("namespace") or "default")
+    reason = _wrong(name, namespace, spec)
     unknown: list[str] = []
     command = None if reason else _command(shown, options, redactor, unknown)
-    identity = words_or_hash(str(metadata.get("namespace", "default")), name, otherwise="unnamed")
+    identity = words_or_hash(namespace, name, otherwise="unnamed")
     plain = partial(Entry, id=f"kubernetes-{identity}", where=f"{path}:{name}", raw=raw_of(shown), secrets=tuple(redactor.found))
     if command is None:
         return plain(kind=EntryKind.INVALID, reason=reason)
@@ -154,10 +157,14 @@ def _entry(item: dict[str, Any], path: Path, options: SourceOptions) -> Entry:
     )
 
 
-def _wrong(name: str, spec: dict[str, Any]) -> str:
+def _wrong(name: str, namespace: str, spec: dict[str, Any]) -> str:
     """Returns why the API server refuses a CronJob; "" if it accepts it."""
     if not name:
         return "has no name"
+    if not _OBJECT_NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        return f"has the name {name!r}: a name has small letters, digits, - and . only, and at most {_LONGEST_NAME} characters"
+    if not _OBJECT_NAME.fullmatch(namespace):
+        return f"is in the namespace {namespace!r}: a name has small letters, digits and - only"
     zone, text = split_zone(str(spec.get("schedule", "")))
     zone = str(spec.get("timeZone", "")) or zone
     if zone and not is_zone(zone):

@@ -77,7 +77,8 @@ class Rundeck(Source):
         return times
 
     def disable(self, entry: Entry) -> str:
-        return f"rd jobs unschedule --id {shlex.quote(_identity(entry.values))}"
+        identity = _identity(entry.values)
+        return f"rd jobs unschedule --id{'=' if identity.startswith('-') else ' '}{shlex.quote(identity)}"
 
     def enable(self, entry: Entry) -> str:
         return self.disable(entry).replace(" unschedule ", " reschedule ")

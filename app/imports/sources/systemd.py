@@ -17,6 +17,7 @@ from app.imports.fires import Times
 from app.imports.intervals import interval_seconds
 from app.imports.names import words_or_hash
 from app.imports.secrets import Redactor
+from app.imports.shell import operand
 from app.imports.sources.base import Source, SourceError, SourceOptions
 from app.imports.sources.documents import LONGEST_RAW, Fields, Files, is_true
 from app.imports.systemd_calendar import SystemdRefused, read_calendar, read_span
@@ -107,16 +108,22 @@ class Systemd(Source):
         return times
 
     def disable(self, entry: Entry) -> str:
-        manager = "systemctl --user" if entry.values["layout"] == "user" else "systemctl"
-        verb = "disable" if any(name.startswith("Install.") for name in entry.values) else "mask"
-        return f"{manager} {verb} --now {shlex.quote(entry.values['timer'])}"
+        return _systemctl(entry, "disable --now" if _has_install(entry) else "mask --now")
 
     def enable(self, entry: Entry) -> str:
-        text = self.disable(entry)
-        if " mask " in text:
-            timer = text.rpartition(" ")[2]
-            return text.replace(" mask --now", " unmask") + f" && {text.partition(' mask ')[0]} start {timer}"
-        return text.replace(" disable ", " enable ")
+        if _has_install(entry):
+            return _systemctl(entry, "enable --now")
+        return f"{_systemctl(entry, 'unmask')} && {_systemctl(entry, 'start')}"
+
+
+def _has_install(entry: Entry) -> bool:
+    return any(name.startswith("Install.") for name in entry.values)
+
+
+def _systemctl(entry: Entry, verb: str) -> str:
+    """Returns the command that does something with the timer of an entry."""
+    manager = "systemctl --user" if entry.values["layout"] == "user" else "systemctl"
+    return f"{manager} {verb} {operand(entry.values['timer'])}"
 
 
 # -- files -------------------------------------------------------------------------------------------------------------

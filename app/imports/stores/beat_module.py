@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.imports.shell import operand
 from app.imports.sources.base import SourceError, SourceOptions, read_bytes
 from app.imports.stores.beat import BeatEntry, BeatReading, Spec, crontab_spec
 from app.imports.stores.python_data import Made, PythonData, Unknown, unknown_in, without_unknown
@@ -235,6 +235,6 @@ def _commands(path: Path, name: str, lines: list[str], first: int, last: int) ->
         words = f"# {path}:{first}: remove the entry {name!r} from beat_schedule"
         return words, f"# {path}:{first}: put the entry {name!r} into beat_schedule again"
     return (
-        f"sed -i '{first},{last}s/^/{_DISABLED}/' {shlex.quote(str(path))}",
-        f"sed -i '{first},{last}s/^{_DISABLED}//' {shlex.quote(str(path))}",
+        f"sed -i '{first},{last}s/^/{_DISABLED}/' {operand(str(path))}",
+        f"sed -i '{first},{last}s/^{_DISABLED}//' {operand(str(path))}",
     )

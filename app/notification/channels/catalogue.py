@@ -23,8 +23,7 @@ class ChannelTypes:
 
     @classmethod
     def discover(cls) -> Self:
-        """Returns the types that packages of this environment declare. One whose libraries are not installed is left out; so is one that
-        cannot be loaded, and the log names it."""
+        """Returns the types that packages of this environment declare. One that cannot be loaded is left out, and the log names it."""
         types: dict[str, Channel] = {}
         for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
             try:
@@ -32,13 +31,15 @@ class ChannelTypes:
                 if not isinstance(declared, Channel) or declared.type != entry.name:
                     raise TypeError(f"{entry.value} is not a channel of the type {entry.name!r}")
                 declared.settings_schema()
-                missing = [library for library in declared.libraries if find_spec(library) is None]
             except Exception as error:  # the code of somebody else
                 log.exception("channel.not_loaded", channel=entry.name, reason=type(error).__name__)
             else:
-                if not missing:
-                    types[entry.name] = declared
+                types[entry.name] = declared
         return cls(types)
+
+    def usable(self) -> Self:
+        """Returns the types whose libraries are installed."""
+        return type(self)({name: channel for name, channel in self._types.items() if all(map(find_spec, channel.libraries))})
 
     def get(self, name: str) -> Channel | None:
         """Returns a type; None if it is not installed."""

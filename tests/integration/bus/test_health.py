@@ -52,7 +52,7 @@ def test_the_doctor_looks_at_the_server(bus_services: Services, store: Store, na
     owe_events(store, bus_services, 1_200)
     (late,) = findings(bus_services, store)
     assert late.level is Level.WARNING
-    assert "1201 records have unpublished events" in late.text
+    assert "events of 1,201 records are unpublished" in late.text
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,34 @@ def test_cut_over_switches_on_what_is_disabled_and_nothing_twice(service: Servic
     assert (twice.returncode, twice.stdout.count("runs twice")) == (1, 1)
 
 
+def test_apply_says_how_the_jobs_are(service: Service, tmp_path: Path) -> None:
+    environment = remote(service, "read", "write")
+    name = tmp_path.name
+    plan = plan_of(
+        environment,
+        tmp_path,
+        f"# {name} a\n0 6 * * * curl -fsS https://x.example.com/a\n# {name} b\n@reboot curl -fsS https://x.example.com/b\n",
+    )
+    for options in (("--shadow",), ()):
+        text = jobwright(environment, "import", "apply", str(plan), *options, check=True).stdout
+        assert "These jobs are in shadow mode." in text
+        assert (text.count("These jobs "), text.count("| sed '")) == (1, 2)
+    jobwright(environment, "job", "pause", f"{name} a", check=True)
+    assert "These jobs are paused. Before" in jobwright(environment, "import", "apply", str(plan), check=True).stdout
+    jobwright(environment, "import", "cut-over", str(plan), "--disabled", check=True)
+    text = jobwright(environment, "import", "apply", str(plan), check=True).stdout
+    assert "These jobs are switched on. Disable" in text
+    assert "These jobs have no schedule" in text
+    assert text.count("These jobs ") == 2
+    with service.api() as api:
+        rows_of = api.get("/api/admin/imports", params={"source": json.loads(plan.read_text())["source"]["name"]}).json()["imports"]
+        (job_id,) = [row["job_id"] for row in rows_of if row["name"] == f"{name} a"]
+        assert api.delete(f"/api/admin/scheduler-jobs/{job_id}").status_code == 200
+    gone = jobwright(environment, "import", "apply", str(plan), check=True).stdout
+    assert f"{name} a. Somebody has deleted the job since" in gone
+    assert gone.count("| sed '") == 1
+
+
 def test_roll_back_deletes_what_its_plan_has_created_and_names_what_stays(service: Service, tmp_path: Path) -> None:
     environment = remote(service, "read", "write")
     lines = [f"# {tmp_path.name} {n}\n{n} 5 * * * curl -fsS https://example.com/{n}\n" for n in range(4)]

@@ -133,7 +133,11 @@ def test_the_commands_disable_and_enable_the_original(path: Path, tmp_path: Path
             "postgresql+psycopg://db.example.com:5433/shop?sslmode=require",
             "psql 'postgresql://db.example.com:5433/shop?sslmode=require' -c 'UPDATE x'",
         ),
-        ("mysql+pymysql://db.example.com:3307/shop?charset=utf8", "mysql --host db.example.com --port 3307 -p shop -e 'UPDATE x'"),
+        (
+            "mysql+pymysql://db.example.com:3307/shop?charset=utf8",
+            "mysql --host db.example.com --port 3307 -p --database shop -e 'UPDATE x'",
+        ),
+        ("mysql://db.example.com/-shop", "mysql --host db.example.com -p --database -shop -e 'UPDATE x'"),
         ("mssql+pyodbc://db/shop", "UPDATE x;"),
     ],
 )

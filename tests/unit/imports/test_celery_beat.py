@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from app.imports.entries import EntryKind
+from app.imports.entries import Call, EntryKind
 from app.imports.plan import Plan, State, make_plan, state_of
 from app.imports.sources import SOURCES, SourceError, SourceOptions
 from app.imports.stores.python_data import Made, PythonData, Unknown
@@ -342,3 +342,10 @@ def test_a_file_that_doubles_a_value_in_each_line_is_read_at_once(tmp_path: Path
     (entry,) = plan_of(path, app="shop")["entries"]
     assert state_of(entry) is State.OPEN
     assert len(json.dumps(entry)) < 1_000_000
+
+
+def test_a_task_whose_name_begins_with_a_hyphen_is_no_option_of_celery() -> None:
+    call = Call(name="--broker=redis://x.example.com", arguments=(1,), sending={"queue": "q"})
+    options = SourceOptions(machine="m", own={"app": "shop"})
+    words = SOURCES["celery-beat"].arguments_of(call, options)
+    assert words == ["celery", "-A", "shop", "call", "--args", "[1]", "--queue", "q", "--", "--broker=redis://x.example.com"]

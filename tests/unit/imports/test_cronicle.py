@@ -42,7 +42,7 @@ def test_a_list_with_another_number_of_items_than_it_says_is_refused(tmp_path: P
     file = corpus.write(tmp_path / "export.txt", 30)
     text = file.read_text().replace("global/schedule/-2 - ", "global/schedule/-2x - ")
     file.write_text(text)
-    with pytest.raises(SourceError, match="says that it has 30 items, and 0 were found"):
+    with pytest.raises(SourceError, match="says that its length is 30, but it has 0 items"):
         plan_of(file)
     file.write_text(text.replace('"first_page": -2', '"first_page": '))
     with pytest.raises(SourceError, match="line 6: the value of global/schedule is not valid JSON"):
@@ -111,7 +111,7 @@ def test_fields_of_an_event(tmp_path: Path) -> None:
     )
     assert '"enabled":1' in entry["enable"]
     assert plan_of(tmp_path / "a.json", api="https://cron.example.com/")["entries"][0]["disable"].startswith(
-        'curl -fsS "https://cron.example.com/api'
+        "curl -fsS https://cron.example.com/api/app/update_event/v1 -H"
     )
 
 

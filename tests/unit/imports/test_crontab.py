@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,46 @@ def test_the_commands_that_disable_and_enable_an_original_do_so(tmp_path: Path) 
     assert CRONTAB.enable(entry) == f"sed -i '2s/^#jobwright# //' {path}"
     disabled = read(tmp_path, "0 1 * * * root /a\n#jobwright# 0 2 * * * root /b\n", "system").entries
     assert [found.kind.value for found in disabled] == ["job", "note"]
+
+
+def test_a_copy_with_another_layout_than_its_place_says_makes_no_program_of_a_user(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.write_text("MAILTO=root\n# m\n17 * * * * root /a\n0 3 * * * shop\tcurl -s https://x.example.com/\n@daily www-data /b c\n")
+    entries = CRONTAB.read(str(copy), SourceOptions(machine="web1", timezone="UTC")).entries
+    assert {entry.kind for entry in entries} == {EntryKind.INVALID}
+    assert all("such as root. If they have one, use --layout system." in entry.reason for entry in entries)
+    chosen = CRONTAB.read(str(copy), SourceOptions(machine="web1", timezone="UTC", own={"layout": "user"})).entries
+    assert [entry.line.text for entry in chosen] == ["root /a", "shop\tcurl -s https://x.example.com/", "www-data /b c"]
+    copy.write_text("0 3 * * * /usr/bin/root /a\n0 4 * * * ./root /a\n0 5 * * * rooted /a\n0 6 * * * root\n0 7 * * * echo root\n")
+    entries = CRONTAB.read(str(copy), SourceOptions(machine="web1", timezone="UTC")).entries
+    assert {entry.kind for entry in entries} == {EntryKind.JOB}, "programs"
+
+
+def test_a_crontab_of_a_user_among_those_of_the_system_makes_no_user_of_a_program(tmp_path: Path) -> None:
+    folder = tmp_path / "cron.d"
+    folder.mkdir()
+    lines = ("/opt/a b", "./a b", "A=1 /opt/a", "'/opt/a' b", "-x y", "curl -s https://x.example.com/", "cd /srv && ls")
+    (folder / "shop").write_text("".join(f"{number} 3 * * * {line}\n" for number, line in enumerate(lines)))
+    users = ("root", "www-data", "svc@corp.example.com", "CORP\\\\svc", "node", "host$")
+    (folder / "right").write_text("".join(f"{number} 3 * * * {user} /opt/a b\n" for number, user in enumerate(users)))
+    entries = CRONTAB.read(str(folder), SourceOptions(machine="web1", timezone="UTC")).entries
+    wrong = [entry for entry in entries if entry.where.startswith(f"{folder}/shop:")]
+    assert {entry.kind for entry in wrong} == {EntryKind.INVALID}
+    assert all("use --layout user" in entry.reason for entry in wrong)
+    assert wrong[5].reason.startswith("has curl where a crontab of a system has the user.")
+    assert [entry.kind for entry in entries if entry not in wrong] == [EntryKind.JOB] * len(users)
+
+
+def test_a_file_whose_name_begins_with_a_hyphen_is_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-e").write_text("0 1 * * * root /a\n0 2 * * * root /b\n")
+    entry = CRONTAB.read("-e", SourceOptions(machine="web1", own={"layout": "system"})).entries[1]
+    before = Path("-e").read_text()
+    subprocess.run(CRONTAB.disable(entry), shell=True, check=True)  # noqa: S602 - it is printed for a shell
+    assert Path("-e").read_text() == before.replace("0 2", "#jobwright# 0 2")
+    subprocess.run(CRONTAB.enable(entry), shell=True, check=True)  # noqa: S602 - the same
+    assert Path("-e").read_text() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["-e"]
 
 
 def test_the_place_names_the_source() -> None:

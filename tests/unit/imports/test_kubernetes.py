@@ -176,6 +176,20 @@ def test_a_cron_job_stays_in_the_cluster(tmp_path: Path) -> None:
     assert entry["enable"].endswith("false}}'")
 
 
+@pytest.mark.parametrize("place", ["name", "namespace"])
+@pytest.mark.parametrize("name", ["--all", "-x", "Nightly", "a b", "a;b", "x" * 53, "a/b"])
+def test_a_name_that_no_cluster_has_is_refused(tmp_path: Path, place: str, name: str) -> None:
+    manifest = corpus.cron_job(Random(1), 1)
+    manifest["metadata"][place] = name
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(manifest))
+    (entry,) = plan_of(tmp_path / "a.yaml")["entries"]
+    if place == "namespace" and name.startswith("xx"):
+        assert entry["kind"] == "job"
+        return
+    assert (entry["kind"], entry["disable"]) == ("invalid", "")
+    assert repr(name) in entry["reason"]
+
+
 def test_the_proposed_script_is_one_for_sh(tmp_path: Path) -> None:
     script = tmp_path / "run"
     script.write_text(one(tmp_path)["script"])

@@ -81,6 +81,7 @@ def test_fields_of_a_job(tmp_path: Path) -> None:
     )
     identity = entry["disable"].rpartition(" ")[2]
     assert (entry["disable"], entry["enable"]) == (f"rd jobs unschedule --id {identity}", f"rd jobs reschedule --id {identity}")
+    assert one(tmp_path, uuid="--all", id="--all")["disable"] == "rd jobs unschedule --id=--all"
 
 
 @pytest.mark.parametrize(

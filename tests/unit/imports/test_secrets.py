@@ -1,5 +1,6 @@
 """Secrets in lines of other schedulers: what is found, what is not taken for one, and how long it takes."""
 
+import json
 import time
 
 import pytest
@@ -55,6 +56,17 @@ SECRETS = (
     "root:$6$abcdefgh$S3cretWordS3cretWordS3cretWord:19000:0",
     "-----BEGIN RSA PRIVATE KEY-----\nS3cretWord\n-----END RSA PRIVATE KEY-----",
 )
+# Where a secret has digits only.
+PINS = (
+    "/opt/a --pin 481516",
+    "pkcs11-tool --login --user-pin=481516 -O",
+    "CARD_PIN=481516 /opt/a",
+    "/opt/a --passcode '481516'",
+    """curl -d '{"pin": "481516"}' https://x.example.com/""",
+    """curl -d '{"user_pin": 481516, "a": 1}' https://x.example.com/""",
+    """curl -d '{"password": 481516}' https://x.example.com/""",
+    'curl -d "{\\"password\\": 481516}" https://x.example.com/',
+)
 # Lines without a secret, some of which look as if they had one.
 HARMLESS = (
     "docker run -p 8080:80 -v /srv:/srv web",
@@ -72,6 +84,8 @@ HARMLESS = (
     "tar -czp -f /srv/a.tgz /srv/a",
     "unzip -p /srv/a.zip",
     "snmpd -Lf /var/log/snmpd.log",
+    "/opt/a --pin-count 4815 --spin 4815 --pin 17 --max-tokens 4096",
+    """curl -d '{"shipping": 4815, "tokens": 4815}' https://x.example.com/""",
 )
 # Texts that make an expression with nested or unbounded repeats slow.
 HOSTILE = ("a", "a.", "mysql ", "--pass", "x-", "a://", "eyJ", "cookie:", '"pass', "&a", " -p", "$6$", "echo ", "'x-key:", "http -a x")
@@ -82,6 +96,33 @@ def test_a_secret_is_replaced(line: str) -> None:
     redactor = Redactor()
     assert "S3cretWord" not in redactor.redact(line)
     assert redactor.found
+
+
+@pytest.mark.parametrize("line", [*SECRETS, *PINS])
+def test_a_secret_of_digits_is_replaced_too(line: str) -> None:
+    redactor = Redactor()
+    assert "481516" not in redactor.redact(line.replace("S3cretWord", "4815162342"))
+    assert redactor.found
+
+
+def test_values_of_digits_with_the_name_of_a_secret_are_replaced() -> None:
+    secret = {"password": "481516", "DB_PASSWORD": 481516, "pin": "4815", "user_pin": 4815, "token": 48.15, "secret": ["481516", 481516]}
+    plain = {
+        "auth": 1,
+        "use_token": "0",
+        "led_pin": 17,
+        "max_tokens": 4096,
+        "auth_port": 1812,
+        "shipping": 777,
+        "PARTITION_KEY": 12,
+        "on": True,
+    }
+    redactor = Redactor()
+    redacted = redactor.redact_json({**secret, **plain, "env": [{"name": "DB_PASS", "value": "481516"}]})
+    assert "48" not in json.dumps(redacted)
+    assert len(redactor.found) == 8
+    assert {name: redacted[name] for name in plain} == plain
+    assert Redactor().redact_value("SMTP_PASS", "4815") == "‹secret-1›"
 
 
 @pytest.mark.parametrize("line", HARMLESS)

@@ -93,6 +93,14 @@ def test_drop_ins_templates_and_enabled_timers(tmp_path: Path) -> None:
     assert entries["sync@"]["kind"] == "note"
 
 
+def test_a_timer_whose_name_begins_with_a_hyphen_is_no_option(tmp_path: Path) -> None:
+    (tmp_path / "--all.timer").write_text("[Timer]\nOnCalendar=daily\n")
+    (tmp_path / "--all.service").write_text("[Service]\nExecStart=/opt/a\n")
+    (entry,) = make_plan(SOURCES["systemd"], str(tmp_path), SourceOptions(machine="web1", timezone="UTC"), NOW)["entries"]
+    assert entry["disable"] == "systemctl mask --now -- --all.timer"
+    assert entry["enable"] == "systemctl unmask -- --all.timer && systemctl start -- --all.timer"
+
+
 def test_folders_of_one_manager_belong_together(tmp_path: Path) -> None:
     shipped, own = tmp_path / "usr/lib/systemd/system", tmp_path / "etc/systemd/system"
     for folder in (shipped, own / "timers.target.wants"):

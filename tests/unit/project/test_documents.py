@@ -67,6 +67,8 @@ def test_the_index_names_every_page_with_its_title() -> None:
     listed = {target: title for title, target in re.findall(r"\[([^\]]+)\]\(([^)]+)\)", index)}
     pages = {path.relative_to(ROOT / "docs").as_posix(): path for path in (ROOT / "docs").rglob("*.md")}
     assert set(listed) == set(pages) - {"README.md"}
+    decisions = [target for target in listed if target.startswith("decisions/")]
+    assert decisions == sorted(decisions)
     for target, title in listed.items():
         assert target.startswith("de/") or pages[target].read_text().startswith(f"# {title}\n"), target
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 
 import pytest
 
 from tests.unit.project import wording
+from tests.unit.project.sources import ROOT, sources
 from tests.unit.project.wording import ANYWHERE, GERMAN, INTERFACE, Rule, Text
 
 # Texts that break a rule on purpose, with the reason.
@@ -55,6 +57,14 @@ def test_german_help_names_buttons_and_fields_as_pages_do() -> None:
 def test_a_label_is_found_and_its_values_are_gaps() -> None:
     assert wording.labels("**Name.** Wählen Sie *Jetzt starten* oder *02:17 verwenden*, nicht `*`.") == ["Jetzt starten", "02:17 verwenden"]
     assert wording.with_gaps("%(time)s verwenden") == wording.with_gaps("02:17 verwenden") == wording.with_gaps("{time:%H:%M} verwenden")
+
+
+def test_results_and_logs_have_no_fixed_plurals() -> None:
+    assert [
+        f"{path.relative_to(ROOT)}:{line}: {problem}"
+        for path in sources("app", "web", "templates_lib")
+        for line, problem in wording.fixed_plurals(ast.parse(path.read_text("utf-8")))
+    ] == []
 
 
 def test_a_number_beside_a_plural_has_a_sentence_for_one() -> None:
@@ -136,6 +146,16 @@ def test_a_second_term_for_one_thing_is_found_in_the_interface(bad: str) -> None
 )
 def test_a_bad_habit_is_found_in_german(bad: str) -> None:
     assert wording.problems(bad, GERMAN)
+
+
+@pytest.mark.parametrize("code", ["f'Deleted {n:,} rows'", "f'{len(rows)} more files'", "log.info('%s documents match', n)"])
+def test_a_fixed_plural_in_a_result_or_a_log_is_found(code: str) -> None:
+    assert list(wording.fixed_plurals(ast.parse(code)))
+
+
+@pytest.mark.parametrize("code", ["f'the first {MOST} rows'", "f'{name} runs'", "f'Deleted {amount(n, \"row\")}'"])
+def test_limits_and_verbs_are_no_fixed_plurals(code: str) -> None:
+    assert list(wording.fixed_plurals(ast.parse(code))) == []
 
 
 @pytest.mark.parametrize("bad", ["The last %(bars)s executions", "{count} jobs", "{total:,} waiting requests"])

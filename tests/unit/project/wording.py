@@ -147,6 +147,12 @@ COUNTED = re.compile(
     r"(?:(?:more|other|waiting|failed|broken|scheduled|queued|last|past) )?(jobs|runs(?! backwards| on)|executions|lines|fields|entries|errors|nodes|days|hours|minutes|seconds|files|documents|requests|tags|versions|changes|others)\b"
 )
 
+# The same in other texts of Python code, in which a value is a NUL.
+FIXED = re.compile(
+    r"\0 (?:more )?(jobs|executions|entries|nodes|files|documents|requests|rows|items|mails|tickets|collections|batches|recipients|checks|records"
+    r"|connections|problems|warnings|sections|stages|attempts|programs)\b(?! (?:have|are)\b)"
+)
+
 
 def problems(text: str, rules: Iterable[Rule]) -> list[str]:
     """Returns a line for each habit in a text, with what to write instead."""
@@ -157,6 +163,27 @@ def glued(sentence: str) -> list[str]:
     """Returns a line if a text without plural forms has a number beside a plural."""
     match = COUNTED.search(sentence)
     return [f"{match[0]!r} → a sentence for one and one for many (ngettext, say_many)"] if match else []
+
+
+def fixed_plurals(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yields the line of each text of Python code in which a number stands beside a fixed plural, with what to write instead.
+
+    These texts stay English. Constants in capitals are limits, and never 1.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(_shown(part) for part in node.values)
+            if match := FIXED.search(text):
+                yield node.lineno, f"{match[0]!r} → amount(…, {match[1]!r} without its s)"
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and (match := FIXED.search(node.value.replace("%s", "\0"))):
+            yield node.lineno, f"{match[0]!r} → %s with amount(…, {match[1]!r} without its s)"
+
+
+def _shown(part: ast.expr) -> str:
+    if isinstance(part, ast.Constant):
+        return str(part.value)
+    names = [node.id for node in ast.walk(part) if isinstance(node, ast.Name) and node.id != "len"]
+    return "LIMIT" if names and all(name.isupper() for name in names) else "\0"
 
 
 def labels(line: str) -> list[str]:

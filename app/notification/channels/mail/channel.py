@@ -23,6 +23,8 @@ from templates_lib.messages import say, say_many
 
 PLACE = "jobwright"  # the right part of identifiers of mails
 _COLOURS = {Severity.GOOD: "#1a7f37", Severity.INFO: "#57606a", Severity.BAD: "#cf222e"}
+# White on this colour can be read on a light and on a dark background, which the colour alone cannot.
+_BUTTON = "display:inline-block;padding:8px 16px;border-radius:6px;background:#0e7c7b;color:#fff;text-decoration:none"
 _PERMANENT = 500  # and above: the server would refuse the same mail again (RFC 5321, 4.2.1)
 
 
@@ -122,7 +124,9 @@ def as_html(message: Message) -> str:
         f'<td style="padding:2px 0">{escape(fact.value)}</td></tr>'
         for fact in message.facts
     )
-    links = "".join(f'<p style="margin:16px 0 0"><a href="{escape(link.url)}">{escape(link.words)}</a></p>' for link in message.links)
+    links = "".join(
+        f'<p style="margin:16px 0 0"><a href="{escape(link.url)}" style="{_BUTTON}">{escape(link.words)}</a></p>' for link in message.links
+    )
     logs = "".join(
         f'<p style="margin:16px 0 4px;opacity:.7;font-size:14px">{escape(excerpt.words)}</p>'
         '<pre style="margin:0;padding:8px 12px;border:1px solid #8886;border-radius:4px;white-space:pre-wrap;overflow-wrap:anywhere;'

@@ -85,6 +85,7 @@ def build_alert_ends(stores: Stores, services: Services, announcer: Announcer | 
         facts_of=FactsOfJobs(stores, services).of_execution,
         incidence=build_incidence(stores, services, announcer),
         announcer=announcer,
+        find=stores.queue.get,
         jitter_of=lambda job_id: _jitter(stores.jobs.get(job_id)),
     )
 

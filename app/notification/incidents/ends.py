@@ -15,6 +15,7 @@ from app.notification.incidents.incident import Mark
 from app.notification.message import Fact, MessageKind
 from app.notification.rules.book import RuleBook
 from app.notification.rules.conditions import BY_TIME, MOMENTS, MOST_RUNS, Condition
+from app.notification.rules.expressions import event_of, holds
 from app.notification.rules.judging import Judgement, Verdict, judge
 from app.notification.rules.rule import AlertRule, JobFacts, covering
 from app.notification.rules.timing import usual_limit, was_overdue
@@ -46,8 +47,10 @@ class AlertEnds(EndHandler):
         facts_of: Callable[[Execution], JobFacts],
         incidence: Incidence,
         announcer: Announcer,
+        find: Callable[[str], Execution | None],
         jitter_of: Callable[[str], float] = lambda job_id: 0.0,
     ) -> None:
+        self._find = find
         self._jitter_of = jitter_of
         self._book, self._ends, self._facts_of, self._incidence, self._announcer = book, ends, facts_of, incidence, announcer
 
@@ -87,6 +90,8 @@ class AlertEnds(EndHandler):
 
     def _apply_one(self, rule: AlertRule, job: JobFacts, runs: Sequence[EndedRun]) -> None:
         run, judgement = runs[0], judge(rule.condition, runs)
+        if judgement.verdict is Verdict.HOLDS and not self._is_meant(rule, job, run):
+            judgement = Judgement(verdict=Verdict.NOTHING, why=say("The expression of the rule is not fulfilled."))
         if rule.type in MOMENTS:
             if judgement.verdict is Verdict.HOLDS:
                 self._announcer.announce([_moment(rule, job, run, judgement.why)])
@@ -94,6 +99,11 @@ class AlertEnds(EndHandler):
         ran = tuple(other.completed_at for other in runs if other.status in RAN)
         event = AlertEvent(mark=Mark(run.completed_at, run.id), judgement=judgement, execution_id=run.id, runs=ran)
         self._incidence.apply(rule, subject_of(job), event)
+
+    def _is_meant(self, rule: AlertRule, job: JobFacts, run: EndedRun) -> bool:
+        """Returns whether the end of a run fulfils the expression of a rule."""
+        execution = self._find(run.id) if rule.where else None
+        return execution is None or holds(rule.where, event_of(job, execution))
 
     def _apply_past(self, rule: AlertRule, job: JobFacts, runs: Sequence[EndedRun]) -> None:
         """Applies a rule by time to what has ended: nobody may have looked while it went on."""

@@ -74,13 +74,14 @@ class Escalate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRule:
-    """A rule. `condition` is JSON of CONDITION_SCHEMA, and somebody is told once the condition has held for
-    `wait_seconds`."""
+    """A rule. `condition` is JSON of CONDITION_SCHEMA, and `where` an expression that the event must fulfil too; empty for none. Somebody
+    is told once the condition has held for `wait_seconds`."""
 
     id: str
     name: str
     condition: Mapping[str, Any]
     enabled: bool = True
+    where: str = ""
     scope: Scope = field(default_factory=Scope)
     to: tuple[str, ...] = ()
     severity: AlertSeverity = AlertSeverity.WARNING
@@ -113,6 +114,7 @@ def body_of(rule: AlertRule) -> dict[str, Any]:
         "enabled": rule.enabled,
         "scope": {"kind": rule.scope.kind.value, "values": list(rule.scope.values)},
         "condition": dict(rule.condition),
+        "where": rule.where,
         "to": list(rule.to),
         "severity": rule.severity.value,
         "recovery": rule.recovery,
@@ -138,6 +140,7 @@ def rule_from(row: Mapping[str, Any]) -> AlertRule:
         enabled=row.get("enabled", True),
         scope=Scope(kind=ScopeKind(scope.get("kind", "all")), values=tuple(scope.get("values", ()))),
         condition=dict(row["condition"]),
+        where=row.get("where") or "",
         to=tuple(row.get("to", ())),
         severity=AlertSeverity(row.get("severity", AlertSeverity.WARNING)),
         recovery=row.get("recovery", True),

@@ -7,6 +7,7 @@ from typing import Any
 from app.connections.service import NAME_SCHEMA
 from app.notification.announcing import AlertSeverity
 from app.notification.rules.conditions import CONDITION_SCHEMA, MOST_SECONDS
+from app.notification.rules.expressions import LONGEST_WHERE
 from app.notification.rules.rule import ScopeKind
 from templates_lib.messages import say
 
@@ -101,6 +102,14 @@ RULE_SCHEMA: dict[str, Any] = {
         "enabled": {"type": "boolean", "title": say("Enabled"), "default": True},
         "scope": SCOPE_SCHEMA,
         "condition": CONDITION_SCHEMA,
+        "where": {
+            "type": "string",
+            "title": say("Only if"),
+            "description": say("An expression in CEL about the end of a run. Leave empty to be notified of each."),
+            "examples": ['execution.error_type == "Timeout"', 'job.template in ["sql_query", "command"]'],
+            "maxLength": LONGEST_WHERE,
+            "default": "",
+        },
         "to": _recipients(say("Recipients")),
         "severity": {
             "title": say("Severity"),

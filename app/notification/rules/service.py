@@ -16,7 +16,8 @@ from app.clock import Clock
 from app.errors import DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.jobs.directory import JobDirectory
 from app.jobs.schema import RecipientField
-from app.notification.rules.conditions import ABOUT_JOBS, Condition
+from app.notification.rules.conditions import ABOUT_JOBS, BY_TIME, Condition
+from app.notification.rules.expressions import problem
 from app.notification.rules.rule import AlertRule, JobFacts, ScopeKind, body_of, covering, rule_from
 from app.notification.rules.schema import RULE_SCHEMA
 from app.notification.rules.store import AlertRuleStore
@@ -134,6 +135,8 @@ class AlertRules:
             errors += _recipient_problems(body.get("to"), "/to")
         if "escalate" not in wrong and body.get("escalate"):
             errors += _recipient_problems(body["escalate"]["to"], "/escalate/to")
+        if "where" not in wrong and body.get("where"):
+            errors += _where_problems(body)
         if "condition" not in wrong:
             errors += _condition_problems(body["condition"])
         if not {"scope", "condition"} & wrong:
@@ -205,6 +208,14 @@ class AlertRules:
         if rule is None or not self._sees(actor, rule):
             raise NotFound("rule", rule_id)
         return rule
+
+
+def _where_problems(body: Mapping[str, Any]) -> list[FieldError]:
+    condition = body.get("condition")
+    if isinstance(condition, Mapping) and condition.get("type") in BY_TIME:
+        return [FieldError("/where", say("must be empty, because this condition is not about the ends of runs"))]
+    words = problem(body["where"])
+    return [] if words is None else [FieldError("/where", words)]
 
 
 def _condition_problems(condition: Mapping[str, Any]) -> list[FieldError]:

@@ -17,6 +17,7 @@ RULE = Object(
         "enabled": Flag(),
         "scope": Object(members={"kind": one_of([kind.value for kind in ScopeKind], ScopeKind.JOB.value), "values": Listed(of=Text())}),
         "condition": Json(),
+        "where": Text(optional=True),
         "to": Listed(of=Text()),
         "severity": one_of([severity.value for severity in AlertSeverity], AlertSeverity.WARNING.value),
         "recovery": Flag(),

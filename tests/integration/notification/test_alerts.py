@@ -226,6 +226,16 @@ def test_an_incident_is_closed_by_hand_and_when_its_rule_goes(house: House) -> N
     assert house.told() == ["firing", "firing"]
 
 
+def test_an_expression_says_which_failures_are_meant(house: House) -> None:
+    house.rule(where='execution.error_type == "Boom" && "nightly" in job.tags')
+    for name, tags in (("One", ["nightly"]), ("Other", [])):
+        house.ends.carry_out(house.end(house.job(name, tags=tags)))
+    assert [delivery.job_name for delivery in house.deliveries()] == ["One"]
+    for body in ({"where": "job.nme == 1"}, {"where": "true", "condition": {"type": "late", "grace_seconds": 60}}):
+        (error,) = house.services.alert_rules.problems(house.actor, {**FAILED, "name": "New", **body})
+        assert error.pointer == "/where"
+
+
 def test_a_success_is_told_each_time_and_is_no_incident(house: House) -> None:
     house.rule(condition={"type": "succeeded"}, to=["channel:Ops", "ada@example.com"])
     job = house.job()

@@ -150,6 +150,7 @@ def test_a_job_that_never_ran_and_one_that_paused_itself(house: Watched) -> None
     house.services.pausing.pause(house.actor, other.id, {"reason": "by a person"})
     assert house.tick(60) == ["firing", "recovery"]
     house.services.pausing.resume(house.actor, other.id)
+    house.clock.advance(1)
     house.services.pausing.pause(SYSTEM, other.id, {"reason": "3 runs failed in a row"})
     assert house.tick(60) == ["firing", "recovery", "firing"]
     house.services.pausing.resume(house.actor, other.id)

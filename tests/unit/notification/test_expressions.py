@@ -87,6 +87,7 @@ def made(chance: random.Random, depth: int) -> str:
 
 def test_hostile_expressions_do_not_escape_and_do_not_hang() -> None:
     chance, worst, used = random.Random(11), 0.0, 0
+    assert problem("true") is None  # the library is imported by now, which is not what is measured
     for _ in range(2_000):
         where = made(chance, chance.randint(1, 7))
         begin = time.process_time()
@@ -99,7 +100,7 @@ def test_hostile_expressions_do_not_escape_and_do_not_hang() -> None:
         if reason is None:
             assert set(compiled(where).functions()) <= FUNCTIONS
             assert not {"__import__", "__class__", "matches"} & set(compiled(where).functions())
-    assert worst < LONGEST_SECONDS
+    assert worst < LONGEST_SECONDS, worst
     assert used > 10, "some of them are expressions"
 
 

@@ -62,6 +62,7 @@ from app.node.state import NodeState
 from app.notification.deliveries import Deliveries
 from app.notification.digests.sending import DigestWriter
 from app.notification.digests.service import Digests
+from app.notification.incidents.explaining import Explanations
 from app.notification.incidents.service import Incidents
 from app.notification.monitor.watch import Monitor
 from app.notification.posting import Posting
@@ -150,6 +151,7 @@ class Services:
     deliveries: Deliveries
     alert_rules: AlertRules
     incidents: Incidents
+    explanations: Explanations
     posting: Posting
     monitor: Monitor
     digests: Digests

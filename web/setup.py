@@ -25,6 +25,7 @@ from web.language import finalize, language
 from web.refusals import form_again, is_part_of_form
 from web.views import (
     accounts,
+    acknowledging,
     announcements,
     api_docs,
     approvals,
@@ -39,6 +40,7 @@ from web.views import (
     exchange,
     executions,
     help,
+    incidents,
     job_list,
     job_types,
     jobs,
@@ -48,6 +50,7 @@ from web.views import (
     palette,
     preview,
     registered_services,
+    rules,
     sample_data,
     signin,
     single_signon,
@@ -89,6 +92,9 @@ VIEWS = (
     digests,
     mutes,
     announcements,
+    acknowledging,
+    incidents,
+    rules,
     registered_services,
     calendar,
     calendars,
@@ -104,7 +110,7 @@ VIEWS = (
 _csrf = CSRFProtect()
 for _module in VIEWS:
     _module.blueprint.before_request(_csrf.protect)
-    if _module not in {signin, single_signon, api_docs}:
+    if _module not in {signin, single_signon, api_docs, acknowledging}:
         _module.blueprint.before_request(signin.require_sign_in)
 
 
@@ -168,6 +174,7 @@ def _page_context() -> dict[str, Any]:
         "refusal": g.get("refusal"),
         "first_steps": first_steps,
         "most_bytes": current_app.config["MAX_CONTENT_LENGTH"],
+        "firing_incidents": lambda: current.incidents.firing_count(actor) if actor else 0,
         "waiting_approvals": lambda: current.approvals.waiting(actor) if actor else 0,  # only whole pages ask for it, not their parts
     }
 

@@ -10,6 +10,7 @@ from flask_smorest import Api
 
 from app import correlation
 from app.addresses import ShortNumber
+from app.api.alert_rules import routes as alert_rules
 from app.api.announcements import routes as announcements
 from app.api.approvals import routes as approvals
 from app.api.audit import routes as audit
@@ -33,6 +34,7 @@ from app.api.executions import routes as executions
 from app.api.health import routes as health
 from app.api.imports import routes as imports
 from app.api.inbound import routes as inbound
+from app.api.incidents import routes as incidents
 from app.api.job_history import routes as job_history
 from app.api.job_types import routes as job_types
 from app.api.jobs import routes as jobs
@@ -82,6 +84,8 @@ RESOURCES = (
     digests,
     mutes,
     announcements,
+    alert_rules,
+    incidents,
     calendars,
     maintenance,
     nodes,

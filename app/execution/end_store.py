@@ -52,6 +52,19 @@ class EndStore:
         rows = self._executions.find(where, dict.fromkeys(LIVE_FIELDS, 1), max_time_ms=QUERY_TIME_MS, hint="live").limit(limit)
         return [_live_from(row) for row in rows]
 
+    def up_to(self, run: EndedRun, limit: int) -> list[EndedRun]:
+        """Returns an end, and those of the same job before it, the latest one first."""
+        # Whatever has ended by then was queued by then.
+        where: Document = {
+            "job_id": run.job_id,
+            "queued_at": {**ANY_DATE, "$lte": run.completed_at},
+            "completed_at": {**ANY_DATE, "$lte": run.completed_at},
+            "dry": {"$ne": True},
+        }
+        rows = self._executions.find(where, BRIEF, max_time_ms=QUERY_TIME_MS).sort("queued_at", -1).limit(limit)
+        before = (other for other in map(_from_row, rows) if other.place < run.place)
+        return [run, *sorted(before, key=lambda other: other.place, reverse=True)]
+
     def between(self, begin: datetime, end: datetime, limit: int) -> list[str]:
         """Returns the ids of executions that ended in this time."""
         where: Document = {"completed_at": {"$type": "date", "$gte": begin, "$lt": end}}

@@ -17,6 +17,7 @@ from app.notification.incidents.overdue import MOST_JOBS, OverdueJobs
 from app.notification.incidents.telling import Addresses, Wording
 from app.notification.incidents.upkeep import AlertUpkeep
 from app.notification.rules.book import RuleBook
+from app.notification.rules.facts import facts_of, facts_of_run
 from app.notification.rules.rule import JobFacts
 from app.queue.execution import Execution
 
@@ -36,12 +37,7 @@ class FactsOfJobs:
 
     def of_execution(self, execution: Execution) -> JobFacts:
         """Returns what rules know of the job of an execution, as it is now; what the execution itself has, if the job is deleted."""
-        job = self._stores.jobs.get(execution.job_id)
-        if job is not None:
-            return facts_of(job)
-        return JobFacts(
-            id=execution.job_id, name=execution.job_name, group=execution.group, template=execution.template_type, tags=frozenset()
-        )
+        return facts_of_run(execution, self._stores.jobs.get(execution.job_id))
 
     def labels(self, job_id: str) -> Mapping[str, str]:
         job = self._stores.jobs.get(job_id)
@@ -60,14 +56,6 @@ class FactsOfJobs:
         if entry is None:
             return set()
         return {name for _, name, _ in Inventory.of(entry.parameters_schema, job.definition.parameters).connections()}
-
-
-def facts_of(job: Job) -> JobFacts:
-    """Returns what rules know of a job."""
-    definition = job.definition
-    return JobFacts(
-        id=job.id, name=definition.name, group=definition.group, template=definition.template_type, tags=frozenset(definition.tags)
-    )
 
 
 def build_incidence(stores: Stores, services: Services, announcer: Announcer) -> Incidence:

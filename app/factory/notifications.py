@@ -15,11 +15,13 @@ from app.jobs.recipients import as_recipient
 from app.notification.channels.catalogue import ChannelTypes
 from app.notification.deliveries import Deliveries
 from app.notification.fallback import Fallbacks
+from app.notification.incidents.explaining import Explanations
 from app.notification.incidents.links import AcknowledgeLinks
 from app.notification.incidents.service import Incidents
 from app.notification.posting import OpenDoor, Posting
 from app.notification.quiet.held import Announced
 from app.notification.quiet.mutes import Mutes
+from app.notification.rules.facts import facts_of_run
 from app.notification.rules.service import AlertRules
 from app.notification.sending import Sender
 from app.notification.service import Channels, ChannelStores
@@ -37,6 +39,7 @@ class Notifications:
     deliveries: Deliveries
     rules: AlertRules
     incidents: Incidents
+    explanations: Explanations
     posting: Posting
     mutes: Mutes
     announced: Announced
@@ -90,12 +93,19 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
         clock=clock,
     )
     announced = Announced(entries=stores.announcements, clock=clock)
+    explanations = Explanations(
+        rules=stores.alert_rules,
+        incidents=stores.incidents,
+        ends=stores.ends,
+        facts_of=lambda execution: facts_of_run(execution, stores.jobs.get(execution.job_id)),
+    )
     return Notifications(
         channels=channels,
         deliveries=deliveries,
         posting=posting,
         rules=rules,
         incidents=incidents,
+        explanations=explanations,
         mutes=mutes,
         announced=announced,
     )

@@ -29,6 +29,7 @@ TEMPLATE = f"{A}/job-templates/<template_type>"
 CHANNEL = f"{A}/channels/<channel_id>"
 DIGEST = f"{A}/digests/<digest_id>"
 TEAM = {"to": ["ops@example.com"], "every": "daily", "at": "07:00", "timezone": "UTC"}
+ALERT_RULE, INCIDENT = f"{A}/alert-rules/<rule_id>", f"{A}/incidents/<incident_id>"
 JOB, RUN, CONNECTION, USER, TOKEN, ASK = (
     f"{A}/scheduler-jobs/<job_id>",
     f"{A}/job-executions/<execution_id>",
@@ -144,6 +145,19 @@ REST: dict[tuple[str, str], May | None] = {
     ("GET", f"{A}/deliveries"): May.SEE_EXECUTIONS,
     ("GET", f"{A}/deliveries/<delivery_id>"): May.SEE_EXECUTIONS,
     ("POST", f"{A}/deliveries/<delivery_id>/replay"): May.RUN_JOBS,
+    ("GET", f"{A}/alert-rules"): May.SEE_RULES,
+    ("POST", f"{A}/alert-rules"): May.MANAGE_RULES,
+    ("GET", f"{A}/alert-rules/explain/<execution_id>"): May.SEE_RULES,
+    ("GET", ALERT_RULE): May.SEE_RULES,
+    ("PUT", ALERT_RULE): May.MANAGE_RULES,
+    ("DELETE", ALERT_RULE): May.MANAGE_RULES,
+    ("POST", f"{ALERT_RULE}/enable"): May.MANAGE_RULES,
+    ("POST", f"{ALERT_RULE}/disable"): May.MANAGE_RULES,
+    ("GET", f"{A}/incidents"): May.SEE_RULES,
+    ("GET", INCIDENT): May.SEE_RULES,
+    ("POST", f"{INCIDENT}/acknowledge"): May.ACKNOWLEDGE,
+    ("POST", f"{INCIDENT}/notes"): May.ACKNOWLEDGE,
+    ("POST", f"{INCIDENT}/close"): May.ACKNOWLEDGE,
     ("GET", f"{A}/approvals"): May.SEE_APPROVALS,
     ("GET", ASK): May.SEE_APPROVALS,
     ("POST", f"{ASK}/approve"): May.DECIDE_APPROVALS,
@@ -398,6 +412,20 @@ WEB: dict[tuple[str, str], May | None] = {
     ("GET", "/deliveries"): May.SEE_EXECUTIONS,
     ("GET", "/deliveries/<delivery_id>"): May.SEE_EXECUTIONS,
     ("POST", "/deliveries/<delivery_id>/replay"): May.RUN_JOBS,
+    ("GET", "/rules"): May.SEE_RULES,
+    ("GET", "/rules/new"): May.MANAGE_RULES,
+    ("POST", "/rules/new"): May.MANAGE_RULES,
+    ("GET", "/rules/<rule_id>"): May.SEE_RULES,
+    ("POST", "/rules/<rule_id>"): May.MANAGE_RULES,
+    ("POST", "/rules/<rule_id>/<any(enable, disable):action>"): May.MANAGE_RULES,
+    ("POST", "/rules/<rule_id>/delete"): May.MANAGE_RULES,
+    ("GET", "/incidents"): May.SEE_RULES,
+    ("GET", "/incidents/<incident_id>"): May.SEE_RULES,
+    ("POST", "/incidents/<incident_id>/acknowledge"): May.ACKNOWLEDGE,
+    ("POST", "/incidents/<incident_id>/notes"): May.ACKNOWLEDGE,
+    ("POST", "/incidents/<incident_id>/close"): May.ACKNOWLEDGE,
+    ("GET", "/incidents/acknowledge/<token>"): OPEN,
+    ("POST", "/incidents/acknowledge/<token>"): OPEN,
     ("GET", "/approvals"): May.SEE_APPROVALS,
     ("GET", "/approvals/<approval_id>"): May.SEE_APPROVALS,
     ("GET", "/approvals/<approval_id>/preview"): May.SEE_APPROVALS,
@@ -422,6 +450,12 @@ WEB: dict[tuple[str, str], May | None] = {
 
 COMMAND = {"name": "new", "schedule_type": "interval", "interval_seconds": 60, "target_command": "cmd.x"}
 CALENDAR: dict[str, Any] = {"timezone": "UTC", "dates": [{"from": "2030-01-01"}]}
+RULE: dict[str, Any] = {
+    "name": "new",
+    "condition": {"type": "failed"},
+    "to": ["a@example.com"],
+    "scope": {"kind": "group", "values": ["g"]},
+}
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", f"{A}/imports"): {"source": "crontab:m:/t", "entry": "e", "plan": "p", "job": {"name": "imported", "template_type": "noop"}},
     ("POST", f"{A}/migrated-jobs/<name>"): {"connection": "none"},
@@ -456,6 +490,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", CHANNEL): {"name": "ops", "settings": {"url": "http://127.0.0.1:1/hook"}},
     ("POST", f"{A}/digests"): {"name": "new", **TEAM},
     ("PUT", DIGEST): {"name": "team", **TEAM},
+    ("POST", f"{A}/alert-rules"): RULE,
+    ("PUT", ALERT_RULE): RULE,
+    ("POST", f"{INCIDENT}/notes"): {"note": "x"},
     ("PUT", CONNECTION): {"name": "c", "settings": {"path": "/nowhere"}},
     ("POST", f"{A}/job-templates"): {"type": "newer", "base": "noop"},
     ("PUT", f"{TEMPLATE}/standing"): {},
@@ -504,6 +541,7 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
     (delivery,), _ = services.deliveries.page(boss, DeliveryFilter(), limit=1)
     mute = {"reason": "Move", "ends_at": (services.clock.now() + timedelta(hours=1)).isoformat(), "jobs": ["theirs"]}
     services.calendars.create(boss, "cal", CALENDAR)
+    rule = services.alert_rules.create(boss, {**RULE, "name": "theirs", "scope": {"kind": "job", "values": [job.id]}})
     other, _ = services.accounts.add(SYSTEM, {"email": "other@example.com", "role": "admin"})
     _, token = services.tokens.request(replace(boss, scopes=None), other.id, {"name": "t", "scopes": ["read"]})
     asker = Actor(id=other.id, email=other.email, role="admin", via="web")
@@ -523,6 +561,8 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
         "delivery_id": delivery.id,
         "digest_id": services.digests.create(boss, {"name": "team", **TEAM}).id,
         "mute_id": services.mutes.create(boss, mute).id,
+        "rule_id": rule.id,
+        "incident_id": "none",
         "node_id": "node",
         "user_id": other.id,
         "token_id": token["_id"],
@@ -532,6 +572,7 @@ def targets(services: Services, cast: dict[str, Actor]) -> dict[str, str]:
         "template_type": "noop",
         "kind": "noop",
         "secret": "x",
+        "token": "x",
         "filename": "app.css",
     }
 

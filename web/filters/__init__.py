@@ -8,6 +8,7 @@ from typing import Any
 from app.instants import in_zone
 from app.queue.items import COUNTS
 from web.filters.advice import advice
+from web.filters.alerts import condition_details, condition_title, incident_state, outcome, severity
 from web.filters.announcements import entry_state, muted
 from web.filters.deliveries import delivery_state
 from web.filters.outcomes import result_facts, result_samples
@@ -83,6 +84,11 @@ GLOBALS: dict[str, Any] = {
     "state": state,
     "delivery_state": delivery_state,
     "entry_state": entry_state,
+    "incident_state": incident_state,
+    "severity": severity,
+    "alert_outcome": outcome,
+    "condition_title": condition_title,
+    "condition_details": condition_details,
     "icon": icon,
     "damage": damage,
     "STATES": STATES,

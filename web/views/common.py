@@ -106,6 +106,9 @@ def live_options(source: Mapping[str, Any]) -> Sequence[str | tuple[str, str]]:
             return [(entry.type, entry.name) for entry in services().catalogue]
         case "recipients":
             return [as_recipient(name) for name in services().channels.names()]
+        case "job_ids":
+            jobs = services().directory.page(actor(), JobFilter(), limit=MOST_OFFERED).items
+            return [(job.id, job.definition.name) for job in jobs]
         case "jobs":
             return services().directory.names(actor(), limit=MOST_OFFERED)
         case "programs":

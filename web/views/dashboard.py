@@ -10,6 +10,7 @@ from flask import Blueprint, render_template, request
 
 from app.accounts.permissions import May, require
 from app.jobs.directory import summed
+from app.notification.incidents.incident import IncidentFilter, IncidentState
 from app.queue.model import FAILURES, Status
 from app.zones import zone as zone_of
 from web.charts import TALL, Stacked, stacked
@@ -36,6 +37,7 @@ def show() -> str:
     in_use = services().directory.versions_in_use()
     used = list(summed(in_use).items())[:MOST_TEMPLATES]
     nodes, conditions = services().nodes(), services().connections.conditions()
+    firing, _ = services().incidents.page(actor(), IncidentFilter(state=IncidentState.FIRING.value), limit=MOST_NAMED)
     by_hour = [tally.counts for tally in day.hours.values()]
     trend = _trend()
     by_day = [{Status.SUCCESS.value: one_day.good, Status.FAILED.value: one_day.bad} for one_day in trend]
@@ -54,6 +56,8 @@ def show() -> str:
         coming=overview.coming(actor()),
         waiting=services().approvals.waiting(actor()),
         broken=services().directory.broken(in_use) if actor().groups is None else {},
+        firing=firing,
+        firing_more=services().incidents.firing_count(actor()) - len(firing) if firing else 0,
         given_up=services().given_up.items(actor()),
         undelivered=services().deliveries.undelivered_lately() if actor().groups is None else 0,
         broken_channels=services().channels.broken() if actor().groups is None else {},

@@ -139,6 +139,7 @@ def show(execution_id: str) -> str:
         failing=failing,
         causes=history.causes(actor(), execution),
         deliveries=services().deliveries.of_execution(actor(), execution_id),
+        explained=[] if execution.is_live else services().explanations.of(actor(), execution),
         effects=history.effects(actor(), execution_id),
         neighbours=history.neighbours(actor(), execution),
         has_success=history.success_before(actor(), execution) is not None,

@@ -81,6 +81,8 @@ TOPICS = (
     ("/digests", "how-to/digests"),
     ("/mutes", "how-to/quiet"),
     ("/announcements", "how-to/quiet"),
+    ("/incidents", "how-to/alert-rules"),
+    ("/rules", "how-to/alert-rules"),
     ("/account", "how-to/secure"),
     ("/maintenance", "how-to/operate"),
     ("/sample-data", "tutorial/first-job"),

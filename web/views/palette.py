@@ -35,6 +35,8 @@ PAGES = (
     (say("Templates"), "/templates", "layers", May.SEE_TEMPLATES),
     (say("Approvals"), "/approvals", "user-check", May.SEE_APPROVALS),
     (say("Connections"), "/connections", "plug", May.NAME_CONNECTIONS),
+    (say("Incidents"), "/incidents", "circle-alert", May.SEE_RULES),
+    (say("Alert rules"), "/rules", "list-checks", May.SEE_RULES),
     (say("Channels"), "/channels", "bell", May.SEE_CHANNELS),
     (say("Digests"), "/digests", "list", May.SEE_DIGESTS),
     (say("Notifications"), "/deliveries", "send", May.SEE_EXECUTIONS),

@@ -18,6 +18,7 @@ from app.notification.incidents.store import IncidentStore
 from templates_lib.messages import say
 
 TRIES = 20
+MOST_COUNTED = 1_000  # incidents that fire
 LONGEST_NOTE = 1_000  # characters
 Change = Callable[[Incident], Incident]
 
@@ -48,6 +49,11 @@ class Incidents:
         """Returns how many incidents are open of which people were told, by severity; a severity without any is left out."""
         require(actor, May.SEE_RULES)
         return self._store.counts_open(groups=actor.groups)
+
+    def firing_count(self, actor: Actor) -> int:
+        """Returns how many incidents wait for somebody to acknowledge them, as far as MOST_COUNTED."""
+        require(actor, May.SEE_RULES)
+        return self._store.count_firing(groups=actor.groups, most=MOST_COUNTED)
 
     def acknowledge(self, actor: Actor, incident_id: str, *, note: str = "") -> Incident:
         """Notes that the actor deals with an incident: no reminder and no escalation follows. Raises NotFound; Conflict if it is over, or

@@ -131,6 +131,11 @@ class IncidentStore:
         rows = self._incidents.aggregate(stages, maxTimeMS=QUERY_TIME_MS)
         return {str(row["_id"]): row["count"] for row in rows}
 
+    def count_firing(self, *, groups: Collection[str] | None, most: int) -> int:
+        """Returns how many incidents nobody has acknowledged of which people were told; `most` if there are more."""
+        where = {"open": True, "state": IncidentState.FIRING.value, **_in_groups(groups)}
+        return self._incidents.count_documents(where, limit=most, maxTimeMS=QUERY_TIME_MS)
+
     def forget(self, before: datetime) -> int:
         """Removes some incidents that were resolved before then. Returns their number."""
         old = {"open": False, "resolved_at": {**ANY_DATE, "$lt": before}, "unsaid.0": {"$exists": False}}

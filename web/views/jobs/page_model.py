@@ -18,6 +18,10 @@ from app.jobs.revisions import Revision
 from app.jobs.shadowing import ShadowPage
 from app.labels import union
 from app.mongo import Document
+from app.notification.announcing import SubjectKind
+from app.notification.incidents.incident import Incident, IncidentFilter
+from app.notification.rules.facts import facts_of
+from app.notification.rules.rule import AlertRule
 from app.paging import Page
 from app.queue.execution import Execution
 from app.scheduling.plan import spread
@@ -33,6 +37,7 @@ HISTORY = 15  # executions, and versions, on one page
 CHARTED = 60  # executions in the chart of durations
 SHOWN_REVISIONS = 3
 SHOWN_SHADOWS = 10  # shadow runs
+SHOWN_INCIDENTS = 3
 SHOWN_EVENTS = 10  # audit events
 
 
@@ -50,6 +55,7 @@ class JobPageModel:
     labels: those that a node must have to run it; placed: whether some node has them.
     drifts and settled: the values {field, title, value, before, declared, by, held, at} that stand in place of declared ones, those that
     the code has changed since and the others; Jobwright itself has put those that are `held` back.
+    rules: the enabled alert rules that apply to it. incidents: its open incidents.
     asked: the requests that wait for approval. revisions and audit: its last versions and audit events, newest first.
     """
 
@@ -76,6 +82,8 @@ class JobPageModel:
     asked: Sequence[Document]
     revisions: Sequence[Revision]
     audit: Sequence[Document]
+    rules: Sequence[AlertRule]
+    incidents: Sequence[Incident]
 
     def values(self) -> dict[str, Any]:
         """Returns the values by name, as `render_template` takes them."""
@@ -116,6 +124,10 @@ def load_job_page(services: Services, actor: Actor, job_id: str, *, page: int = 
         asked=services.approvals.waiting_for(actor, job_id),
         revisions=services.jobs.revisions(actor, job_id, limit=SHOWN_REVISIONS),
         audit=services.audit.history(AuditFilter(kind="job", target_id=job_id), limit=SHOWN_EVENTS),
+        rules=services.alert_rules.of_job(actor, facts_of(job)),
+        incidents=services.incidents.page(
+            actor, IncidentFilter(open=True, subject_kind=SubjectKind.JOB.value, subject_id=job_id), limit=SHOWN_INCIDENTS
+        )[0],
     )
 
 

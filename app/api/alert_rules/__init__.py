@@ -1,0 +1,1 @@
+"""Alert rules: /api/admin/alert-rules."""

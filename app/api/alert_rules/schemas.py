@@ -1,0 +1,96 @@
+"""Requests and answers of alert rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import fields as ma
+from marshmallow.validate import Length
+
+from app.api.base_schemas import INSTANT, AnswerSchema, RecordOut, RequestSchema
+from app.api.present import jsonable
+from app.notification.incidents.explaining import Explained
+from app.notification.rules.rule import AlertRule, body_of
+
+
+class AlertRuleQuery(RequestSchema):
+    enabled = ma.Boolean(load_default=None, metadata={"description": "Only the enabled rules, or only the disabled ones"})
+    job_id = ma.String(load_default="", validate=Length(max=200), metadata={"description": "Only the enabled rules that apply to this job"})
+
+
+class ScopeOut(AnswerSchema):
+    kind = ma.String(required=True, metadata={"description": "all, job, template, tag or group"})
+    values = ma.List(ma.String(), required=True)
+
+
+class RemindOut(AnswerSchema):
+    every_seconds = ma.Integer(required=True)
+    most = ma.Integer(required=True)
+
+
+class EscalateOut(AnswerSchema):
+    after_seconds = ma.Integer(required=True)
+    to = ma.List(ma.String(), required=True)
+
+
+class AlertRuleOut(RecordOut):
+    name = ma.String(required=True)
+    enabled = ma.Boolean(required=True)
+    scope = ma.Nested(ScopeOut, required=True)
+    condition = ma.Dict(required=True, metadata={"description": "Its type, and the members that the type has"})
+    to = ma.List(ma.String(), required=True)
+    severity = ma.String(required=True, metadata={"description": "info, warning or critical"})
+    recovery = ma.Boolean(required=True)
+    wait_seconds = ma.Integer(required=True)
+    remind = ma.Nested(RemindOut, required=True, allow_none=True)
+    escalate = ma.Nested(EscalateOut, required=True, allow_none=True)
+    version = ma.Integer(required=True)
+    created_by = ma.String(required=True)
+    created_at = ma.String(required=True, allow_none=True, metadata=INSTANT)
+    updated_by = ma.String(required=True)
+    updated_at = ma.String(required=True, allow_none=True, metadata=INSTANT)
+
+
+class AlertRuleEnvelope(AnswerSchema):
+    rule = ma.Nested(AlertRuleOut, required=True)
+    message = ma.String()
+
+
+class AlertRuleList(AnswerSchema):
+    rules = ma.List(ma.Nested(AlertRuleOut), required=True)
+
+
+class ExplainedOut(AnswerSchema):
+    rule_id = ma.String(required=True)
+    rule = ma.String(required=True, metadata={"description": "Its name"})
+    outcome = ma.String(
+        required=True,
+        metadata={"description": "told, noted (people knew already), waiting, over, not_met or not_applied"},
+    )
+    why = ma.String(required=True, metadata={"description": "The reason: the first condition that is not met, or what was found"})
+    incident_id = ma.String(required=True, allow_none=True)
+    to = ma.List(ma.String(), required=True, metadata={"description": "Whom the rule tells"})
+
+
+class ExplainedList(AnswerSchema):
+    rules = ma.List(ma.Nested(ExplainedOut), required=True)
+
+
+def rule_json(rule: AlertRule) -> dict[str, Any]:
+    """Returns a rule with its version, and who changed it when."""
+    body = {"id": rule.id, "_id": rule.id, **body_of(rule)}
+    same = ("version", "created_by", "created_at", "updated_by", "updated_at")
+    answer: dict[str, Any] = jsonable({**body, **{name: getattr(rule, name) for name in same}})
+    return answer
+
+
+def explained_json(line: Explained) -> dict[str, Any]:
+    """Returns what one rule said of an execution."""
+    return {
+        "rule_id": line.rule.id,
+        "rule": line.rule.name,
+        "outcome": line.outcome.value,
+        "why": line.why[:],
+        "incident_id": line.incident_id,
+        "to": list(line.rule.to),
+    }

@@ -1,0 +1,1 @@
+"""Incidents: /api/admin/incidents."""

@@ -39,7 +39,7 @@ class HoldOut(AnswerSchema):
     final = ma.Boolean(required=True, metadata={"description": "It will not be sent"})
 
 
-class SubjectOut(AnswerSchema):
+class AnnouncedSubjectOut(AnswerSchema):
     kind = ma.String(required=True, metadata={"description": "job, node, connection, service, token, approval or installation"})
     id = ma.String(required=True)
     name = ma.String(required=True)
@@ -53,7 +53,7 @@ class AnnouncementOut(RecordOut):
     title = ma.String(required=True)
     rule = ma.String(required=True, metadata={"description": "The name that the rule had"})
     incident_id = ma.String(required=True)
-    subject = ma.Nested(SubjectOut, required=True)
+    subject = ma.Nested(AnnouncedSubjectOut, required=True)
     at = ma.String(required=True, metadata=INSTANT)
     channel_id = ma.String(required=True)
     channel = ma.String(required=True, metadata={"description": "The name that the channel had"})

@@ -10,6 +10,7 @@ from flask_smorest import Api
 
 from app import correlation
 from app.addresses import ShortNumber
+from app.api.alert_explanations import routes as alert_explanations
 from app.api.alert_rules import routes as alert_rules
 from app.api.announcements import routes as announcements
 from app.api.approvals import routes as approvals
@@ -85,6 +86,7 @@ RESOURCES = (
     mutes,
     announcements,
     alert_rules,
+    alert_explanations,
     incidents,
     calendars,
     maintenance,

@@ -147,7 +147,7 @@ REST: dict[tuple[str, str], May | None] = {
     ("POST", f"{A}/deliveries/<delivery_id>/replay"): May.RUN_JOBS,
     ("GET", f"{A}/alert-rules"): May.SEE_RULES,
     ("POST", f"{A}/alert-rules"): May.MANAGE_RULES,
-    ("GET", f"{A}/alert-rules/explain/<execution_id>"): May.SEE_RULES,
+    ("GET", f"{A}/alert-explanations/<execution_id>"): May.SEE_RULES,
     ("GET", ALERT_RULE): May.SEE_RULES,
     ("PUT", ALERT_RULE): May.MANAGE_RULES,
     ("DELETE", ALERT_RULE): May.MANAGE_RULES,

@@ -8,8 +8,6 @@ from app.api.alert_rules.schemas import (
     AlertRuleEnvelope,
     AlertRuleList,
     AlertRuleQuery,
-    ExplainedList,
-    explained_json,
     rule_json,
 )
 from app.api.base_schemas import Message
@@ -87,11 +85,3 @@ def delete_alert_rule(rule_id: str) -> dict[str, str]:
     """Delete an alert rule; its open incidents are closed without a message"""
     services().alert_rules.delete(actor(), rule_id)
     return {"message": "Alert rule deleted"}
-
-
-@blueprint.get("/explain/<execution_id>")
-@blueprint.response(200, ExplainedList)
-def explain_alerts(execution_id: str) -> dict[str, Any]:
-    """Read why somebody was told of an execution that has ended, or was not: one line for each rule, with its reason"""
-    execution = services().history.get(actor(), execution_id)
-    return {"rules": [explained_json(line) for line in services().explanations.of(actor(), execution)]}

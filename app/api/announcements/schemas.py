@@ -69,7 +69,12 @@ class AnnouncementOut(RecordOut):
 
 class AnnouncementList(AnswerSchema):
     announcements = ma.List(ma.Nested(AnnouncementOut), required=True)
-    held = ma.Dict(required=True, metadata={"description": "How many announcements of the last 7 days are held back, by reason"})
+    held = ma.Dict(
+        keys=ma.String(),
+        values=ma.Integer(),
+        required=True,
+        metadata={"description": "How many announcements of the last 7 days are held back, by reason"},
+    )
     next = ma.String(allow_none=True, metadata={"description": "Send it as `after` to go on; null at the end"})
 
 

@@ -36,6 +36,16 @@ class QuietBody(RequestSchema):
     end = ma.String(required=True, metadata={"description": "HH:MM; of the next day, if it is not after `begin`"})
 
 
+class QuietOut(AnswerSchema):
+    class Meta(AnswerSchema.Meta):
+        include: ClassVar = {"pass": ma.List(ma.String(validate=OneOf(SEVERITIES)), required=True)}
+
+    zone = ma.String(required=True)
+    days = ma.List(ma.String(validate=OneOf(DAYS)), required=True)
+    begin = ma.String(required=True)
+    end = ma.String(required=True)
+
+
 class ChannelBody(RequestSchema):
     name = ma.String(required=True)
     type = ma.String(metadata={"description": "Only for a new channel; it cannot be changed"})
@@ -77,7 +87,7 @@ class ChannelOut(RecordOut):
         BrokenOut, allow_none=True, metadata={"description": "When read: set if it refused a message and has taken none since"}
     )
     settings = ma.Dict(metadata={"description": "By the schema of its type; secrets are masked. Only super-admins see them"})
-    quiet = ma.Dict(allow_none=True, metadata={"description": "Quiet hours, or null. Only super-admins see them"})
+    quiet = ma.Nested(QuietOut, allow_none=True, metadata={"description": "Quiet hours, or null. Only super-admins see them"})
 
 
 class ChannelEnvelope(AnswerSchema):

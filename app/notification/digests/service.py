@@ -153,7 +153,7 @@ class Digests:
         for place, recipient in enumerate(body["to"]):
             name = channel_of(recipient)
             if name is not None and not self._known_channel(normal(name)):
-                errors.append(FieldError(f"/to/{place}", say("There is no channel {name!r}. Create it, or name another one.", name=name)))
+                errors.append(FieldError(f"/to/{place}", say("is not the name of a channel: {name!r}", name=name)))
         name = normal(body["name"])
         if any(digest.name == name and (old is None or digest.id != old.id) for digest in self._store.of_teams()):
             errors += DuplicateName(name).errors

@@ -219,7 +219,7 @@ def test_every_setting_that_may_hold_a_secret_is_marked_as_one() -> None:
     telling = {
         item.metadata["name"]
         for item in dataclasses.fields(Settings)
-        if re.search("SECRET|PASSWORD$|TOKEN|_URI|^NATS_URL$|^CELERY_BROKER_URL$", item.metadata["name"])
+        if re.search("SECRET|PASSWORD$|TOKEN|_URI|^NATS_URL$|^CELERY_BROKER_URL$|^JOBWRIGHT_MONITOR_URL$", item.metadata["name"])
     }
     assert telling == secrets
     assert "hunter2" not in repr(Settings(admin_password="hunter2", mongodb_uri="mongodb://u:hunter2@h", secret_key="hunter2"))

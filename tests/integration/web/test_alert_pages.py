@@ -203,7 +203,7 @@ def test_rules_and_incidents_over_rest(api: Api, ends: Ends) -> None:
     (incident,) = api("GET", f"{INCIDENTS}?state=firing&open=true&subject_id={job}").json["incidents"]
     assert (incident["why"], incident["executions"], incident["severity"]) == ("The run failed.", [run.id], "critical")
     at = f"{INCIDENTS}/{incident['id']}"
-    (line,) = api("GET", f"{RULES}/explain/{run.id}").json["rules"]
+    (line,) = api("GET", f"/api/admin/alert-explanations/{run.id}").json["rules"]
     assert (line["outcome"], line["incident_id"]) == ("told", incident["id"])
     assert api("POST", f"{at}/acknowledge", {"note": "mine"}).json["incident"]["acknowledged"]["via"] == "api"
     assert api("POST", f"{at}/acknowledge").status_code == 409

@@ -62,6 +62,7 @@ OTHERS = {
     ("app/queue/updates.py", "_attempt_fields"): "the attempt that ends",
     ("app/queue/updates.py", "handed_back"): "the attempt that ends",
     ("app/queue/execution.py", "as_document"): "the record that is stored; its end comes from ended_fields",
+    ("app/execution/end_store.py", "up_to"): "a query",
     ("app/queue/shape.py", ""): "what an attempt must be",
     ("app/api/present.py", "execution_json"): "the answer of REST",
     ("app/api/compat/named_jobs/answers.py", "show_named_execution"): "the answer of a compatibility route",

@@ -1,0 +1,1 @@
+"""Why people were told of an execution, or were not, over REST."""

@@ -158,6 +158,7 @@ TARGETS = {
     "execution": say("Execution"),
     "installation": say("Installation"),
     "job": say("Job"),
+    "mute": say("Mute"),
     "node": say("Node"),
     "preset": say("Preset"),
     "request": say("Request"),

@@ -12,7 +12,7 @@ from app.audit.service import AuditTrail
 from app.mongo import Document
 from app.sealing import Seal, SealedFields
 
-# Copies are made of sealed values, such as a run's of its job's parameters. Within this time after a value was read, its copy is stored.
+# A run copies the sealed parameters of its job. Such a copy is stored within this time after the original was read.
 COPIED_SECONDS = 2.0
 MOST_ROUNDS = 5
 
@@ -36,18 +36,16 @@ class Resealing:
         StartError if no known key opens a secret; the changes up to then stay.
         """
         with self._audit.action(actor, "secrets.reseal", kind="installation", target_id="secrets"):
-            changed = 0
-            for fields, seal in self._sealed:
-                count = fields.renew(self._database, seal)
-                changed += count
-                yield fields.collection, count
-            for _ in range(MOST_ROUNDS - 1):
+            for number in range(MOST_ROUNDS):
+                changed = 0
+                for fields, seal in self._sealed:
+                    count = fields.renew(self._database, seal)
+                    changed += count
+                    if count or number == 0:
+                        yield fields.collection, count
                 if not changed:
                     return
                 self._sleep(COPIED_SECONDS)
-                copies = [(fields.collection, fields.renew(self._database, seal)) for fields, seal in self._sealed]
-                changed = sum(count for _, count in copies)
-                yield from ((collection, count) for collection, count in copies if count)
 
     def outdated(self) -> dict[str, int]:
         """Returns the number of fields that are sealed with an earlier key, for each collection that has some."""

@@ -21,6 +21,8 @@ from app.demo.workers import WORKERS, redis_server, workers
 from app.events import configure_logging
 from templates_lib.messages import amount
 
+ANSWER_SECONDS = 60.0  # for one answer: of a busy machine, too
+
 
 @dataclass(frozen=True)
 class Row:
@@ -51,7 +53,9 @@ def run_demo(*, celery: bool = False) -> int:
             if celery:
                 stack.enter_context(workers(folder, environment))
             shop = Shop(stack.enter_context(sample_data(uri)), inbox, folder, hook_port)
-            client = stack.enter_context(httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=10))
+            client = stack.enter_context(
+                httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=ANSWER_SECONDS)
+            )
             demo = _Demo(client, address)
             demo.connect(SHOP, "mongodb", {"uri": uri, "database": shop.database.name})
             demo.connect(MAIL, "smtp", {"host": "127.0.0.1", "port": smtp_port, "security": "none", "sender": "jobs@example.com"})
@@ -121,7 +125,7 @@ class _Demo:
         counted = execution["result"]["itemsSucceeded"]
         must(counted == 20, f"the example service counted {amount(counted, 'item')}")
         forged = {"jobName": JOB, "executionId": execution_id, "config": {}}
-        unsigned = httpx.post(f"http://127.0.0.1:{port}/api/jobs/{JOB}/execute", json=forged, timeout=10)
+        unsigned = httpx.post(f"http://127.0.0.1:{port}/api/jobs/{JOB}/execute", json=forged, timeout=ANSWER_SECONDS)
         must(unsigned.status_code == 401, f"the example service answered an unsigned call with {unsigned.status_code}")
         proof = "20 items, by a service with the client library; it refused an unsigned call"
         page = f"{self.address}/executions/{execution_id}"

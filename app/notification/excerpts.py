@@ -44,10 +44,10 @@ class Excerpts:
         except JobwrightError:
             return ()
         lines = self._logs.window(execution.id, -self._lines, self._lines).lines
-        errors = [line for line in [self._logs.last_of(execution.id, at_least("ERROR"))] if line is not None]
+        error = self._logs.last_of(execution.id, at_least("ERROR"))
         shown = tuple(reversed(list(_last([_line(line, mask) for line in lines]))))
         parts = (
-            (say("The last error in the log"), tuple(_line(line, mask) for line in errors)),
+            (say("The last error in the log"), () if error is None else (_line(error, mask),)),
             (say_many("The last line of the log", "The last {count} lines of the log", len(shown)), shown),
         )
         return tuple(Excerpt(words=in_words(words, language), lines=texts) for words, texts in parts if texts)

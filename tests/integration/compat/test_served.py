@@ -137,7 +137,7 @@ def test_the_rest_endpoints_have_the_queries_and_envelopes_of_the_document(docum
     updated = admin.put(path, json={"enabled": True, "schedule": {"cron": "0 19 * * *"}}).json()
     assert (updated["message"], updated["job"]["schedule"]["expression"]) == ("Job updated", "0 19 * * *")
     # Response: { execution_id: "exec_789", message: "Job started" }
-    run = admin.post(f"{path}/run").json()
+    run = admin.post(f"{path}/run", params={"wait": 30}).json()  # without `wait`, it may not have started yet
     assert (run["message"], bool(run["execution_id"])) == ("Job started", True)
     documents.ended(run["execution_id"])
     # Query: ?status=failed&limit=50

@@ -95,8 +95,7 @@ def _duration(name: str) -> dict[str, Any]:
 
 def _scope(kind: ScopeKind) -> dict[str, Any]:
     title, looks = _KINDS[kind]
-    # The choice between the kinds says it already: the constant is posted, and never shown.
-    members: dict[str, Any] = {"kind": {"const": kind.value, "x-visible-if": {"kind": ["-"]}}}
+    members: dict[str, Any] = {"kind": _unseen("kind", kind.value, say("Applies to"), title)}
     if kind is not ScopeKind.ALL:
         items = {"type": "string", "minLength": 1, "maxLength": 200, **looks.get("items", {})}
         hints = {name: value for name, value in looks.items() if name != "items"}
@@ -107,12 +106,16 @@ def _scope(kind: ScopeKind) -> dict[str, Any]:
 
 def _condition(schema: Mapping[str, Any]) -> dict[str, Any]:
     members = {name: _member(name, member) for name, member in schema["properties"].items()}
+    members["type"] = _unseen("type", schema["properties"]["type"]["const"], say("Condition"), schema["title"])
     return {**schema, "properties": members}
 
 
+def _unseen(name: str, value: str, title: str, words: str) -> dict[str, Any]:
+    """Returns the schema of a constant that is posted and not shown: the choice between the branches says it already."""
+    return {"title": title, "const": value, "oneOf": [{"const": value, "title": words}], "x-visible-if": {name: ["-"]}}
+
+
 def _member(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    if name == "type":
-        return {**schema, "x-visible-if": {"type": ["-"]}}
     if name in TITLES:
         return {**schema, **_duration(name)}
     if name == "reasons":

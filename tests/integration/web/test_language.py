@@ -152,8 +152,9 @@ WRITTEN = (
 )
 SHOWN = ("title", "placeholder", "aria-label", "alt", "data-label", "data-light", "data-picked")
 SAME_EVERYWHERE = re.compile(
-    # addresses, hosts, zones, codes of actions, of scopes and of levels, units, what programs are called, and days (CLDR's own words)
-    r"[\w.]+@[\w.]+|Jobwright|Etc/UTC|UTC|Europe/Berlin|https?:\S+|127\.0\.0\.1|Werkzeug/\S+|JOBWRIGHT_\w+|\bmin\b|\bms\b|YAML|JSON|CSV|'nothing'"
+    # addresses, hosts, zones, codes of actions, of scopes and of levels, units, what programs are called, expressions,
+    # and days (CLDR's own words)
+    r"[\w.]+@[\w.]+|Jobwright|Etc/UTC|UTC|Europe/Berlin|https?:\S+|127\.0\.0\.1|Werkzeug/\S+|JOBWRIGHT_\w+|\bmin\b|\bms\b|YAML|JSON|CSV|'nothing'|execution\.error_type == \"Timeout\""
     r"|^\w+\.\w+(?: 26)?$|^(?:admin|ada|system)$|^admin, enable, read, run, services, write$|^(?:Critical|Debug|Error|Info|Warning)\b|^(?:GET|POST|PUT|PATCH|DELETE)$|nightly_cleanup"
     r"|^(?:Mo|Diens|Mitt|Donners|Frei|Sams|Sonn)\w*tag$|^\w\w\.$|^Mittwoch$"
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -103,6 +103,13 @@ class Posting:
     ) -> None:
         self._channels, self._types, self._vault, self._door, self._clock = channels, types, vault, door, clock
         self._mail_connection, self._in_words, self._host = mail_connection, in_words, socket.gethostname()
+
+    def problems(self, channel: Channel, settings: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
+        """Returns what keeps a channel from being saved with settings in the clear that fulfil the schema of its type."""
+        try:
+            return channel.problems(settings, self._door)
+        except Exception as failure:  # the code of a channel may be somebody else's
+            return [("", say("cannot be checked: the type of channel failed ({error})", error=type(failure).__name__))]
 
     def send(self, delivery: Delivery) -> Outcome:
         """Tries once. Raises only errors of the database."""

@@ -245,11 +245,12 @@ class Channels:
         wrong = [*elsewhere, *SchemaValidator(schema).errors(unmasked, prefix="/settings")]
         if wrong:
             return wrong
-        return [
+        missing = [
             FieldError(f"/settings{pointer}", no_connection(kind, name))
             for pointer, name, kind in Inventory.of(schema, unmasked).connections()
             if name not in self._connection_names(kind)
         ]
+        return missing + [FieldError(f"/settings{pointer}", words) for pointer, words in self._posting.problems(channel, unmasked)]
 
     def _validate(
         self, name: str, type: str, settings: Any, language: str, fallback: str, quiet: Any, old: Document | None = None

@@ -77,6 +77,9 @@ def test_a_scheme_that_is_not_allowed_is_refused_before_anything_starts(url: str
     monkeypatch.setattr(module, "CHILD", "no.such.module")
     with pytest.raises(Refused, match="JOBWRIGHT_APPRISE_SCHEMES"):
         Apprise().send(MESSAGE, {"url": url}, Open(schemes=["json"]))
+    ((pointer, words),) = Apprise().problems({"url": url}, Open(schemes=["json"]))
+    assert (pointer, "JOBWRIGHT_APPRISE_SCHEMES" in words) == ("/url", True)
+    assert Apprise().problems({"url": "JSON://127.0.0.1/x"}, Open(schemes=["json"])) == ()
 
 
 def test_private_hosts_are_not_reached() -> None:

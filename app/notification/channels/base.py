@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -103,6 +103,11 @@ class Channel(ABC):
     def settings_schema(cls) -> dict[str, Any]:
         """Returns the schema of the settings."""
         return _schema_beside(cls)
+
+    def problems(self, settings: Mapping[str, Any], door: Door) -> Sequence[tuple[str, str]]:  # noqa: ARG002 - most types have none
+        """Returns what is wrong with settings that fulfil the schema: pointers into them, each with a sentence without its subject, such as
+        "must be …". `settings` are in the clear."""
+        return ()
 
     @abstractmethod
     def place(self, settings: Mapping[str, Any]) -> str:

@@ -29,6 +29,11 @@ class Board(Channel):
     def place(self, settings):
         return settings["file"]
 
+    def problems(self, settings, door):
+        if settings["file"] == "/odd":
+            raise ZeroDivisionError
+        return [("/file", "must not be the office")] if settings["file"] == "/office" else []
+
     def send(self, message, settings, door):
         if settings["file"] == "/crash":
             raise ZeroDivisionError
@@ -76,6 +81,10 @@ def test_a_type_of_somebody_else_has_a_form_and_sends(
     board = tmp_path / "board.txt"
     given = {"name": "Wall", "enabled": "1", "language": "de", "/file": str(board), "/pin": "blue pin"}
     assert post(browser_client, "/channels/new?type=board", {**given, "/pin": "x"}).status_code == 422
+    refused = post(browser_client, "/channels/new?type=board", {**given, "/file": "/office"})
+    assert (refused.status_code, "must not be the office" in text(refused)) == (422, True)
+    crashed = services.channels.problems("Wall", "board", {"file": "/odd", "pin": "blue pin"})
+    assert [(error.pointer, "ZeroDivisionError" in error.message) for error in crashed] == [("/settings", True)]
     assert post(browser_client, "/channels/new?type=board", given).status_code == 302
     (row,) = services.channels.all(super_admin)
     assert row["settings"] == {"file": str(board), "pin": MASK}

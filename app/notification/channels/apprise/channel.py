@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.notification.channels.base import Channel, Door, Receipt, Refused, Unknown, Unreachable
@@ -30,10 +30,15 @@ class Apprise(Channel):
     def place(self, settings: Mapping[str, Any]) -> str:  # noqa: ARG002 - the address is a secret as a whole
         return self.title
 
+    def problems(self, settings: Mapping[str, Any], door: Door) -> Sequence[tuple[str, str]]:
+        scheme = _scheme(settings)
+        if scheme in door.apprise_schemes():
+            return ()
+        return (("/url", say("must begin with a scheme that JOBWRIGHT_APPRISE_SCHEMES allows, not with {scheme}://", scheme=scheme)),)
+
     def send(self, message: Message, settings: Mapping[str, Any], door: Door) -> Receipt:
-        url = settings["url"]
-        scheme = url.partition("://")[0].lower()
-        if scheme not in door.apprise_schemes():
+        url, scheme = settings["url"], _scheme(settings)
+        if scheme not in door.apprise_schemes():  # it was allowed when the channel was saved
             raise Refused(say("Addresses with {scheme}:// are not allowed. Add it to JOBWRIGHT_APPRISE_SCHEMES.", scheme=scheme))
         request = {
             "url": url,
@@ -51,6 +56,10 @@ class Apprise(Channel):
             raise Refused(say("Apprise does not know this address, or something is missing in it."))
         failure = {"refused": Refused, "unreachable": Unreachable}.get(result, Unknown)
         raise failure(say("{scheme} did not take the message: {words}", scheme=scheme, words=words or "?"))
+
+
+def _scheme(settings: Mapping[str, Any]) -> str:
+    return str(settings["url"]).partition("://")[0].lower()
 
 
 def _sent_by_child(request: Mapping[str, Any], scheme: str) -> tuple[str, str]:

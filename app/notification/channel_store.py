@@ -14,7 +14,7 @@ from app.errors import DuplicateName
 from app.mongo import Document, Records
 from app.notification.delivery import MAIL
 from app.sealing import SealedFields
-from app.shapes import UNKNOWN, Anything, Flag, Instant, Number, Object, Text, instants, texts
+from app.shapes import UNKNOWN, Anything, Flag, Instant, Listed, Number, Object, Text, instants, texts
 from app.validation.names import normal
 from templates_lib.messages import parts_of, restored, say
 
@@ -26,7 +26,11 @@ CHANNEL = Object(
         "enabled": Flag(),
         "language": Text(),
         "fallback": Text(optional=True),
-        "quiet": Object(optional=True, nullable=True),
+        "quiet": Object(
+            optional=True,
+            nullable=True,
+            members={**texts("zone", "begin", "end"), "days": Listed(of=Text()), "pass": Listed(of=Text(), optional=True)},
+        ),
         "version": Number(),
         **texts("created_by", "updated_by"),
         **instants("created_at", "updated_at"),

@@ -189,7 +189,7 @@ def _page(
         errors=[*lines, *shown.summary],
         field_errors={error.pointer: error.message for error in others},
         languages=LANGUAGES,
-        quiet=given.get("quiet") or {"days": [], "begin": "22:00", "end": "07:00", "zone": viewer_zone(), "pass": ["critical"]},
+        quiet={"days": [], "begin": "22:00", "end": "07:00", "zone": viewer_zone(), "pass": ["critical"], **(given.get("quiet") or {})},
         days=dict(zip(DAYS, WEEK, strict=True)),
         severities=SEVERITY_WORDS,
         zones=sorted(zone_names()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api.alert_rules.schemas import ExplainedList, explained_json
+from app.api.alert_explanations.schemas import ExplainedList, explained_json
 from app.api.blueprint import ApiBlueprint
 from app.api.current import actor, services
 

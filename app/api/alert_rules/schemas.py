@@ -9,7 +9,6 @@ from marshmallow.validate import Length
 
 from app.api.base_schemas import INSTANT, AnswerSchema, RecordOut, RequestSchema
 from app.api.present import jsonable
-from app.notification.incidents.explaining import Explained
 from app.notification.rules.rule import AlertRule, body_of
 
 
@@ -60,37 +59,9 @@ class AlertRuleList(AnswerSchema):
     rules = ma.List(ma.Nested(AlertRuleOut), required=True)
 
 
-class ExplainedOut(AnswerSchema):
-    rule_id = ma.String(required=True)
-    rule = ma.String(required=True, metadata={"description": "Its name"})
-    outcome = ma.String(
-        required=True,
-        metadata={"description": "told, noted (people knew already), waiting, over, not_met or not_applied"},
-    )
-    why = ma.String(required=True, metadata={"description": "The reason: the first condition that is not met, or what was found"})
-    incident_id = ma.String(required=True, allow_none=True)
-    to = ma.List(ma.String(), required=True, metadata={"description": "Whom the rule tells"})
-
-
-class ExplainedList(AnswerSchema):
-    rules = ma.List(ma.Nested(ExplainedOut), required=True)
-
-
 def rule_json(rule: AlertRule) -> dict[str, Any]:
     """Returns a rule with its version, and who changed it when."""
     body = {"id": rule.id, "_id": rule.id, **body_of(rule)}
     same = ("version", "created_by", "created_at", "updated_by", "updated_at")
     answer: dict[str, Any] = jsonable({**body, **{name: getattr(rule, name) for name in same}})
     return answer
-
-
-def explained_json(line: Explained) -> dict[str, Any]:
-    """Returns what one rule said of an execution."""
-    return {
-        "rule_id": line.rule.id,
-        "rule": line.rule.name,
-        "outcome": line.outcome.value,
-        "why": line.why[:],
-        "incident_id": line.incident_id,
-        "to": list(line.rule.to),
-    }

@@ -139,7 +139,9 @@ def test_a_hint_is_taken_whatever_the_clocks_of_both_machines_say(listener: List
 
 
 def test_a_consumer_that_connects_again_leaves_nothing_behind(listener: Listener) -> None:
-    """No thread and no open file, however often its connection is lost."""
+    """No thread and no open file, however often its connection is lost. What other parts of this process begin meanwhile, such as a thread
+    that watches a database, begins once."""
+    times = 4
 
     def kept() -> tuple[int, int]:
         return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
@@ -150,9 +152,9 @@ def test_a_consumer_that_connects_again_leaves_nothing_behind(listener: Listener
 
     again()
     before = kept()
-    for _ in range(2):
+    for _ in range(times):
         again()
-    eventually(lambda: all(now <= then for now, then in zip(kept(), before, strict=True)))
+    eventually(lambda: all(now - then < times for now, then in zip(kept(), before, strict=True)))
 
 
 def test_queues_that_nobody_takes_from_are_removed_by_the_broker(redis: Redis) -> None:

@@ -7,7 +7,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from app.connections.vault import Vault
 from app.factory.words import in_words
+from app.jobtemplates.parameters import ParameterPipeline
+from app.notification.composing import Composer
+from app.notification.excerpts import Excerpts, secrets_by
 from app.notification.quiet.batches import Batches
 from app.notification.quiet.entry import ROOT_KINDS
 from app.notification.quiet.grouping import Pace, Root
@@ -44,6 +48,24 @@ def build_announcer(settings: Settings, stores: Stores, clock: Clock) -> QuietAn
     return QuietAnnouncer(entries=stores.announcements, channels=stores.channels, clock=clock, wait=pace_of(settings).wait)
 
 
+def build_excerpts(settings: Settings, stores: Stores, services: Services) -> Excerpts:
+    """Returns what shows parts of logs in messages."""
+    secrets_of = secrets_by(services.catalogue, ParameterPipeline(services.connections, Vault(services.keys)))
+    return Excerpts(stores.logs, secrets_of, lines=settings.notify_log_lines)
+
+
+def build_composer(settings: Settings, stores: Stores, excerpts: Excerpts) -> Composer:
+    """Returns what completes messages about one alert."""
+    return Composer(
+        rule_of=stores.alert_rules.get,
+        find=stores.queue.get,
+        excerpts=excerpts,
+        in_words=in_words,
+        note_fault=stores.alert_rules.note_fault,
+        public_url=settings.public_url,
+    )
+
+
 def build_quieting(settings: Settings, stores: Stores, services: Services) -> Quieting:
     """Returns what decides about announcements, for each node that plans."""
     measures = services.metrics.measures
@@ -62,6 +84,7 @@ def build_quieting(settings: Settings, stores: Stores, services: Services) -> Qu
             clock=services.clock,
             in_words=in_words,
             public_url=settings.public_url,
+            complete=build_composer(settings, stores, build_excerpts(settings, stores, services)).complete,
         ),
         outlook=outlook_of(stores, services.maintenance.reason),
         clock=services.clock,

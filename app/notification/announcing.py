@@ -16,6 +16,7 @@ from app.notification.message import LONGEST_TEXT, Fact, Link, Message, MessageK
 from app.notification.targets import Target, targets_of
 from app.notification.texts import InWords
 from app.signals import Signal
+from templates_lib.messages import Said
 
 KIND = "alert"  # of deliveries that come from announcements, beside those of ends
 
@@ -129,17 +130,21 @@ class PlainAnnouncer:
 
 def message_of(announcement: Announcement, *, key: str, language: str, in_words: InWords) -> Message:
     """Returns the message that one announcement is told by, in a language. Messages about one incident are in one thread."""
-    text = "\n\n".join(in_words(part, language) for part in announcement.text if part)
+
+    def put(text: str) -> str:
+        return in_words(text, language) if isinstance(text, Said) else text  # a name may read like a sentence of the catalogue
+
+    text = "\n\n".join(put(part) for part in announcement.text if part)
     return Message(
         key=key,
         thread=announcement.incident_id,
         kind=announcement.kind,
         severity=colour_of(announcement),
-        title=in_words(announcement.title, language),
+        title=put(announcement.title),
         text=text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…",
         at=announcement.at,
-        facts=tuple(Fact(label=in_words(fact.label, language), value=in_words(fact.value, language)) for fact in announcement.facts),
-        links=tuple(Link(words=in_words(link.words, language), url=link.url) for link in announcement.links),
+        facts=tuple(Fact(label=put(fact.label), value=put(fact.value)) for fact in announcement.facts),
+        links=tuple(Link(words=put(link.words), url=link.url) for link in announcement.links),
         language=language,
         event=announcement.event,
     )

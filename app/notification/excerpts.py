@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from app.connections.inventory import Inventory
 from app.errors import JobwrightError
+from app.events import get_logger
 from app.execution.log_store import LogStore
 from app.execution.logs import at_least
 from app.jobtemplates.catalogue import Catalogue
@@ -22,10 +24,20 @@ from templates_lib.connections import KINDS
 from templates_lib.masks import Mask
 from templates_lib.messages import say, say_many
 
+log = get_logger(__name__)
+
 MOST_LINES = 50
 LONGEST_LINE = 500  # characters
 LONGEST_LOG = 4_000  # characters of all last lines together; the oldest are left out first
 SecretsOf: TypeAlias = Callable[[Execution], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extract:
+    """What is shown of a log, without secrets: its last error, if there is one, and its last lines, oldest first."""
+
+    error: str = ""
+    lines: tuple[str, ...] = ()
 
 
 class Excerpts:
@@ -37,20 +49,36 @@ class Excerpts:
 
     def of(self, execution: Execution, language: str, in_words: InWords) -> tuple[Excerpt, ...]:
         """Returns what a message in this language shows of the log of an execution that failed; nothing for other ends."""
+        return shown(self.extract(execution), language, in_words)
+
+    def extract(self, execution: Execution) -> Extract:
+        """Returns what is shown of the log of an execution that failed; nothing for other ends, and nothing of a log that cannot be read:
+        the message is sent in any case."""
         if self._lines == 0 or execution.status not in FAILURES:
-            return ()
+            return Extract()
         try:
-            mask = Mask(self._secrets_of(execution))
+            return self._read(execution)
         except JobwrightError:
-            return ()
+            return Extract()
+        except Exception as error:
+            log.warning("excerpt.failed", execution=execution.id, reason=str(error)[:200])
+            return Extract()
+
+    def _read(self, execution: Execution) -> Extract:
+        mask = Mask(self._secrets_of(execution))
         lines = self._logs.window(execution.id, -self._lines, self._lines).lines
         error = self._logs.last_of(execution.id, at_least("ERROR"))
-        shown = tuple(reversed(list(_last([_line(line, mask) for line in lines]))))
-        parts = (
-            (say("The last error in the log"), () if error is None else (_line(error, mask),)),
-            (say_many("The last line of the log", "The last {count} lines of the log", len(shown)), shown),
-        )
-        return tuple(Excerpt(words=in_words(words, language), lines=texts) for words, texts in parts if texts)
+        last = tuple(reversed(list(_last([_line(line, mask) for line in lines]))))
+        return Extract(error="" if error is None else _line(error, mask), lines=last)
+
+
+def shown(extract: Extract, language: str, in_words: InWords) -> tuple[Excerpt, ...]:
+    """Returns the excerpts of a message in this language."""
+    parts = (
+        (say("The last error in the log"), (extract.error,) if extract.error else ()),
+        (say_many("The last line of the log", "The last {count} lines of the log", len(extract.lines)), extract.lines),
+    )
+    return tuple(Excerpt(words=in_words(words, language), lines=texts) for words, texts in parts if texts)
 
 
 def _line(line: Document, mask: Mask) -> str:

@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from dateutil.relativedelta import relativedelta
 
@@ -41,6 +41,8 @@ MOST_EXPRESSIONS = 500  # in one value
 DEEPEST = 64
 NAMES = ("now", "execution.id", "execution.scheduled_for", "job.id", "job.name", "previous.result", "previous.id", "previous.completed_at")
 _YEAR = re.compile(r"(?<!%)((?:%%)*)%Y")
+_NUMBER = re.compile(r"\s*-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\s*")  # as JSON has it
+_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which no text can be stored with
 _BEGIN = re.compile(r"\{\{(?!\{)")
 _EXPRESSION = re.compile(r"\{\{(?P<inner>(?:[^{}\"]|\"(?:[^\"\\]|\\.)*\")*)\}\}")
 _TOKEN = re.compile(r'\s*(?:(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>-?[0-9]+(?:\.[0-9]+)?)|(?P<name>[A-Za-z_][\w.$-]*)|(?P<sign>[|:,]))')
@@ -121,6 +123,19 @@ def _as_data(place: Place | None, value: Any, *, inside: bool) -> Any:
     if isinstance(value, list):
         return [_as_data(place.entry(at) if place is not None else None, item, inside=inside) for at, item in enumerate(value)]
     return value
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Returns the names that the expressions of a text begin with, in order. Raises Wrong if one is not an expression."""
+    names, at = [], 0
+    while (begin := _BEGIN.search(text, at)) is not None:
+        match = _EXPRESSION.match(text, begin.start(), begin.start() + LONGEST_EXPRESSION)
+        if match is None:
+            raise Wrong(_NOT_ONE)
+        kind, first = next(_tokens(match["inner"]), ("", ""))
+        names += [first] if kind == "name" else []
+        at = match.end()
+    return tuple(names)
 
 
 def put_back(value: Any, became: Mapping[str, Any]) -> Any:
@@ -204,7 +219,7 @@ class _Walker:
             match = _EXPRESSION.match(text, begin.start(), begin.start() + LONGEST_EXPRESSION)
             if match is None:
                 raise Wrong(_NOT_ONE)
-            result = _check_length(result + _check_plain(text[at : match.start()]) + _as_text(self._value(match["inner"])))
+            result = _check_length(result + _check_plain(text[at : match.start()]) + as_text(self._value(match["inner"])))
             at = match.end()
         return _check_length(result + _check_plain(text[at:]))
 
@@ -279,9 +294,12 @@ def _tokens(text: str) -> Iterator[tuple[str, Any]]:
         at = match.end()
         kind = str(match.lastgroup)
         try:
-            yield kind, json.loads(match[kind]) if kind in {"text", "number"} else match[kind]
+            value = json.loads(match[kind]) if kind in {"text", "number"} else match[kind]
         except ValueError as error:
             raise Wrong(say("{text} is not a text", text=match[kind])) from error
+        if kind == "text" and _HALF.search(value):
+            raise Wrong(say("{text} is not a text", text=match[kind]))
+        yield kind, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,14 +359,14 @@ def _apply_filter(name: str, value: Any, arguments: Sequence[Any]) -> Any:
     except Wrong:
         raise
     except (ValueError, OverflowError, TypeError, KeyError, OSError) as error:
-        raise Wrong(say("{name} cannot be used on {value!r}", name=name, value=_as_text(value)[:60])) from error
+        raise Wrong(say("{name} cannot be used on {value!r}", name=name, value=as_text(value)[:60])) from error
 
 
 def _instant(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str):
-        raise Wrong(say("{value!r} is not a date and time", value=_as_text(value)[:60]))
+        raise Wrong(say("{value!r} is not a date and time", value=as_text(value)[:60]))
     return instants.parse_local(value, UTC)
 
 
@@ -385,27 +403,27 @@ def _strftime(value: Any, pattern: str) -> str:
 
 def _number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise Wrong(say("{value!r} is not a number", value=_as_text(value)[:60]))
+        raise Wrong(say("{value!r} is not a number", value=as_text(value)[:60]))
     if not isinstance(value, str):
         return value
-    parsed = json.loads(value)
-    if isinstance(parsed, str) or not math.isfinite(_number(parsed)):
+    number = json.loads(value) if _NUMBER.fullmatch(value) else math.nan
+    if not math.isfinite(number):
         raise Wrong(say("{value!r} is not a number", value=value[:60]))
-    return _number(parsed)
+    return cast(int | float, number)
 
 
 def _count(value: Any) -> int:
     if not isinstance(value, list | Mapping | str):
-        raise Wrong(say("{value!r} has no length", value=_as_text(value)[:60]))
+        raise Wrong(say("{value!r} has no length", value=as_text(value)[:60]))
     return len(value)
 
 
 def _join(value: Any, between: Any) -> str:
     if not isinstance(value, list):
-        raise Wrong(say("{value!r} is not a list", value=_as_text(value)[:60]))
+        raise Wrong(say("{value!r} is not a list", value=as_text(value)[:60]))
     if len(value) * len(str(between)) > LONGEST_TEXT:
         raise Wrong(say("The result would be longer than {most:,} characters", most=LONGEST_TEXT))
-    return _check_length(str(between).join(map(_as_text, value)))
+    return _check_length(str(between).join(map(as_text, value)))
 
 
 _FILTERS: dict[str, tuple[int, Callable[..., Any]]] = {
@@ -416,10 +434,10 @@ _FILTERS: dict[str, tuple[int, Callable[..., Any]]] = {
     "begin_of": (1, _begin),
     "in_zone": (1, lambda value, name: instants.in_zone(_instant(value), zone(name))),
     "default": (1, lambda value, other: other if isinstance(value, _Missing) else value),
-    "upper": (0, lambda value: _as_text(value).upper()),
-    "lower": (0, lambda value: _as_text(value).lower()),
-    "trim": (0, lambda value: _as_text(value).strip()),
-    "text": (0, lambda value: _as_text(value)),
+    "upper": (0, lambda value: as_text(value).upper()),
+    "lower": (0, lambda value: as_text(value).lower()),
+    "trim": (0, lambda value: as_text(value).strip()),
+    "text": (0, lambda value: as_text(value)),
     "number": (0, _number),
     "count": (0, _count),
     "plus": (1, lambda value, other: _number(value) + _number(other)),
@@ -434,7 +452,7 @@ def _as_json(value: Any, *, day: bool = False) -> Any:
     return value
 
 
-def _as_text(value: Any) -> str:
-    """Returns a value as part of a text."""
+def as_text(value: Any) -> str:
+    """Returns a resolved value as it stands in a longer text."""
     plain = _as_json(value)
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False, default=str)

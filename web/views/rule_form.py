@@ -20,7 +20,7 @@ from web.views.common import form_of, live_options
 
 _LATER = say("Waiting, reminders, escalation")  # the part of the form that is folded while it is empty
 _RECIPIENTS = {"x-widget": "tokens", "x-options": {"from": "recipients", "free": True}, "x-placeholder": "anna@example.com, channel:ops"}
-_ORDER = ("name", "condition", "scope", "to", "severity", "recovery", "enabled", "wait_seconds", "remind", "escalate")
+_ORDER = ("name", "condition", "scope", "to", "severity", "recovery", "enabled", "wait_seconds", "remind", "escalate", "texts")
 _LOOKS: Mapping[str, Mapping[str, Any]] = {
     "name": {"x-pattern-words": say("a short name in one line")},
     "condition": {"x-choice-title": say("When")},
@@ -29,6 +29,7 @@ _LOOKS: Mapping[str, Mapping[str, Any]] = {
     "wait_seconds": {"x-section": _LATER},
     "remind": {"x-section": _LATER, "x-add-text": say("Send reminders")},
     "escalate": {"x-section": _LATER, "x-add-text": say("Tell further people")},
+    "texts": {"x-section": say("Texts of messages"), "x-add-text": say("Write own texts")},
 }
 _KINDS: Mapping[ScopeKind, tuple[str, Mapping[str, Any]]] = {
     ScopeKind.ALL: (say("All jobs"), {}),
@@ -54,11 +55,11 @@ def rule_form(kinds: tuple[ScopeKind, ...]) -> Form:
     shown = {name: members[name] for name in (*_ORDER, *members) if name in members}
     shown["scope"] = {"title": say("Which jobs"), "x-choice-title": say("Applies to"), "oneOf": [_scope(kind) for kind in kinds]}
     shown["condition"] = {"title": say("Condition"), "oneOf": [_condition(schema) for schema in SCHEMAS.values()]}
-    for name in ("remind", "escalate"):
+    for name in ("remind", "escalate", "texts"):
         shown[name] = _optional(shown[name])
     arranged = {name: {**schema, **_LOOKS.get(name, {}), "x-order": place} for place, (name, schema) in enumerate(shown.items())}
     arranged["wait_seconds"] |= _duration("wait_seconds")
-    required = [name for name in arranged if name not in {"wait_seconds", "remind", "escalate", "where"}]
+    required = [name for name in arranged if name not in {"wait_seconds", "remind", "escalate", "where", "texts"}]
     return form_of({**RULE_SCHEMA, "properties": arranged, "required": required}, options=live_options)
 
 
@@ -133,4 +134,8 @@ def _optional(schema: Mapping[str, Any]) -> dict[str, Any]:
 def _part(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     if name == "to":
         return {**schema, **_RECIPIENTS}
+    if name == "text":
+        return {**schema, "x-widget": "textarea", "x-rows": 6}
+    if name == "title":
+        return dict(schema)
     return {**schema, **_duration(name), "x-width": "half"} if name in TITLES else {**schema, "x-width": "half"}

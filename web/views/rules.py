@@ -12,6 +12,7 @@ from app.errors import DuplicateName, FieldError, JobwrightError, LimitReached, 
 from app.jobs.filters import JobFilter
 from app.notification.incidents.incident import IncidentFilter
 from app.notification.rules.rule import AlertRule, ScopeKind, body_of
+from app.notification.rules.texts import NAMES
 from templates_lib.messages import joined, say
 from web.current import actor, services
 from web.views.common import CHECK, Editor, posted, posted_version, tell
@@ -165,4 +166,4 @@ def delete(rule_id: str) -> Any:
 
 def _page(editor: Editor, rule: AlertRule | None = None, errors: Collection[FieldError] = ()) -> str:
     shown = editor.present(errors)
-    return render_template("rule_form.html", rule=rule, controls=shown.controls, errors=shown.summary)
+    return render_template("rule_form.html", rule=rule, controls=shown.controls, errors=shown.summary, names=NAMES)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from app.instants import as_text
 from app.notification.announcing import Announcement, SubjectKind
 from app.notification.incidents.incident import Incident, Telling
 from app.notification.incidents.links import AcknowledgeLinks
@@ -88,6 +89,9 @@ class Wording:
                 "subject_name": subject.name,
                 "execution_id": telling.execution_id,
                 "count": incident.count,
+                "since": as_text(incident.opened_at),
+                "escalated": telling.escalated,
+                "flapping": telling.flapping,
             },
             execution_id=telling.execution_id,
         )

@@ -14,6 +14,7 @@ from __future__ import annotations
 from app.clock import Clock
 from app.events import get_logger
 from app.notification.announcing import KIND, SubjectKind
+from app.notification.composing import Complete, as_it_is
 from app.notification.delivery import Delivery, DeliveryStatus, delivery_id
 from app.notification.delivery_store import NotificationDeliveryStore
 from app.notification.quiet.batch_store import Batch, BatchState, BatchStore
@@ -38,9 +39,10 @@ class Batches:
         clock: Clock,
         in_words: InWords,
         public_url: str,
+        complete: Complete = as_it_is,
     ) -> None:
         self._entries, self._batches, self._deliveries = entries, batches, deliveries
-        self._clock, self._in_words, self._public_url = clock, in_words, public_url
+        self._clock, self._in_words, self._public_url, self._complete = clock, in_words, public_url, complete
 
     def begin(self, draft: Draft, situation: Situation) -> str:
         """Writes the batch of a draft, unless it is there. Returns its id."""
@@ -100,7 +102,14 @@ class Batches:
             execution_id=execution_id if one_job else None,
             job_id=subject.id if one_job else None,
             job_name=subject.name if one_job else "",
-            message=message_about(bundle, key=made_id, language=target.language, in_words=self._in_words, public_url=self._public_url),
+            message=message_about(
+                bundle,
+                key=made_id,
+                language=target.language,
+                in_words=self._in_words,
+                public_url=self._public_url,
+                complete=self._complete,
+            ),
             status=DeliveryStatus.WAITING,
             created_at=now,
             due_at=now,

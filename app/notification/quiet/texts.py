@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from app.notification.announcing import Announcement, SubjectKind, colour_of, message_of
+from app.notification.composing import Complete, as_it_is
 from app.notification.message import LONGEST_TEXT, Fact, Link, Message, MessageKind, Severity
 from app.notification.quiet.entry import WORDS, Entry
 from app.notification.texts import LONGEST_VALUE, InWords
@@ -46,12 +47,13 @@ class Bundle:
         return tuple(entry for entry in self.entries if entry.is_alarm or entry.incident not in recovered)
 
 
-def message_about(bundle: Bundle, *, key: str, language: str, in_words: InWords, public_url: str) -> Message:
-    """Returns the message about entries, in a language."""
+def message_about(bundle: Bundle, *, key: str, language: str, in_words: InWords, public_url: str, complete: Complete = as_it_is) -> Message:
+    """Returns the message about entries, in a language. `complete` adds to a message about one of them what belongs to it alone."""
     main = bundle.root or (bundle.told[0] if len(bundle.told) == 1 else None)
     if main is None:
         return _about_many(bundle, key=key, language=language, in_words=in_words, public_url=public_url)
-    message = message_of(main.announcement, key=key, language=language, in_words=in_words)
+    built_in = message_of(main.announcement, key=key, language=language, in_words=in_words)
+    message = complete(built_in, main.announcement)
     others = [entry for entry in bundle.told if entry is not main]
     parts = [message.text, *(in_words(part, language) for part in _remarks(main, bundle))]
     links = [*message.links, *_links([main] if not others else [], public_url)]
@@ -60,7 +62,8 @@ def message_about(bundle: Bundle, *, key: str, language: str, in_words: InWords,
         parts += [in_words(_caused(len(others)), language), _list(others, bundle, language, in_words)]
         links += _link_to_all(bundle, len(bundle.told), public_url)
         event |= _counted(others)
-    title = in_words(_with_recovery(main.announcement.title), language) if main.incident in bundle.recovered else message.title
+    title = main.announcement.title if message.title == built_in.title else message.title
+    title = in_words(_with_recovery(title), language) if main.incident in bundle.recovered else message.title
     return replace(message, title=title, text=_joined(parts), links=_in_language(links, language, in_words), event=event)
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from app.mongo import Document
 from app.notification.announcing import AlertSeverity
+from app.notification.rules.texts import FIELDS, Texts
 from app.shapes import DAMAGED
+from templates_lib.messages import restored
 
 
 class ScopeKind(StrEnum):
@@ -73,9 +75,18 @@ class Escalate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextsFault:
+    """Why the texts of a rule could not be used for a message last, and when: `field` is `title` or `text`."""
+
+    field: str
+    error: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRule:
     """A rule. `condition` is JSON of CONDITION_SCHEMA, and `where` an expression that the event must fulfil too; empty for none. Somebody
-    is told once the condition has held for `wait_seconds`."""
+    is told once the condition has held for `wait_seconds`. A change of the rule removes `texts_fault`."""
 
     id: str
     name: str
@@ -89,6 +100,8 @@ class AlertRule:
     remind: Remind | None = None
     escalate: Escalate | None = None
     wait_seconds: int = 0
+    texts: Texts | None = None
+    texts_fault: TextsFault | None = None
     version: int = 1
     created_by: str = ""
     created_at: datetime | None = None
@@ -121,6 +134,7 @@ def body_of(rule: AlertRule) -> dict[str, Any]:
         "remind": None if rule.remind is None else {"every_seconds": rule.remind.every_seconds, "most": rule.remind.most},
         "escalate": None if rule.escalate is None else {"after_seconds": rule.escalate.after_seconds, "to": list(rule.escalate.to)},
         "wait_seconds": rule.wait_seconds,
+        "texts": None if rule.texts is None else {"title": rule.texts.title, "text": rule.texts.text},
     }
 
 
@@ -147,9 +161,24 @@ def rule_from(row: Mapping[str, Any]) -> AlertRule:
         remind=None if not remind else Remind(every_seconds=remind["every_seconds"], most=remind["most"]),
         escalate=None if not escalate else Escalate(after_seconds=escalate["after_seconds"], to=tuple(escalate["to"])),
         wait_seconds=row.get("wait_seconds", 0),
+        texts=_texts_from(row.get("texts")),
+        texts_fault=_fault_from(row.get("texts_fault")),
         damaged=row.get(DAMAGED, ""),
         **{name: row[name] for name in same if name in row},
     )
+
+
+def _texts_from(row: Any) -> Texts | None:
+    """Returns stored texts. Whatever is stored, the rule is applied: a text that cannot be used leaves the built-in words."""
+    if not isinstance(row, Mapping):
+        return None
+    return Texts(**{field: row[field] for field in FIELDS if isinstance(row.get(field), str)})
+
+
+def _fault_from(row: Any) -> TextsFault | None:
+    if not isinstance(row, Mapping) or not isinstance(row.get("at"), datetime):
+        return None
+    return TextsFault(field=str(row.get("field")), error=restored(str(row.get("error")), row.get("said")), at=row["at"])
 
 
 def covering(rules: Collection[AlertRule], job: JobFacts) -> list[AlertRule]:

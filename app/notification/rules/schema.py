@@ -9,6 +9,7 @@ from app.notification.announcing import AlertSeverity
 from app.notification.rules.conditions import CONDITION_SCHEMA, MOST_SECONDS
 from app.notification.rules.expressions import LONGEST_WHERE
 from app.notification.rules.rule import ScopeKind
+from app.notification.rules.texts import LONGEST_TITLE, MOST_BYTES
 from templates_lib.messages import say
 
 MOST_VALUES, MOST_RECIPIENTS = 200, 50
@@ -95,6 +96,31 @@ ESCALATE_SCHEMA = _optional(
         "additionalProperties": False,
     }
 )
+TEXTS_SCHEMA = _optional(
+    {
+        "title": say("Texts of messages"),
+        "description": say("Own words instead of the built-in ones. They can contain values, such as {{ job.name }}."),
+        "properties": {
+            "title": {
+                "type": "string",
+                "title": say("Title"),
+                "description": say("Leave empty to use the built-in title."),
+                "examples": ["{{ job.name }}: {{ execution.error_type }}"],
+                "maxLength": LONGEST_TITLE,
+                "default": "",
+            },
+            "text": {
+                "type": "string",
+                "title": say("Text"),
+                "description": say("Leave empty to use the built-in text. At most 4 kB."),
+                "examples": ['{{ why }}\n{{ link | default: "" }}'],
+                "maxLength": MOST_BYTES,
+                "default": "",
+            },
+        },
+        "additionalProperties": False,
+    }
+)
 RULE_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -131,6 +157,7 @@ RULE_SCHEMA: dict[str, Any] = {
         },
         "remind": REMIND_SCHEMA,
         "escalate": ESCALATE_SCHEMA,
+        "texts": TEXTS_SCHEMA,
     },
     "required": ["name", "condition", "to"],
     "additionalProperties": False,

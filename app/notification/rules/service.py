@@ -21,6 +21,7 @@ from app.notification.rules.expressions import problem
 from app.notification.rules.rule import AlertRule, JobFacts, ScopeKind, body_of, covering, rule_from
 from app.notification.rules.schema import RULE_SCHEMA
 from app.notification.rules.store import AlertRuleStore
+from app.notification.rules.texts import problems as texts_problems
 from app.signals import Signal
 from app.validation import SchemaValidator
 from app.validation.names import normal
@@ -135,6 +136,8 @@ class AlertRules:
             errors += _recipient_problems(body.get("to"), "/to")
         if "escalate" not in wrong and body.get("escalate"):
             errors += _recipient_problems(body["escalate"]["to"], "/escalate/to")
+        if "texts" not in wrong and body.get("texts"):
+            errors += texts_problems(body["texts"])
         if "where" not in wrong and body.get("where"):
             errors += _where_problems(body)
         if "condition" not in wrong:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
@@ -9,7 +11,9 @@ from app.errors import DuplicateName
 from app.mongo import Document, Records
 from app.notification.announcing import AlertSeverity
 from app.notification.rules.rule import AlertRule, ScopeKind, as_document, rule_from
-from app.shapes import UNKNOWN, Flag, Json, Listed, Number, Object, Text, instants, one_of, texts
+from app.notification.rules.texts import Fault
+from app.shapes import UNKNOWN, Anything, Flag, Json, Listed, Number, Object, Text, instants, one_of, texts
+from templates_lib.messages import parts_of
 
 RULE = Object(
     members={
@@ -24,6 +28,9 @@ RULE = Object(
         "remind": Object(nullable=True, members={"every_seconds": Number(default=86_400), "most": Number(default=1)}),
         "escalate": Object(nullable=True, members={"after_seconds": Number(default=86_400), "to": Listed(of=Text())}),
         "wait_seconds": Number(),
+        # Nothing of these keeps a rule from being applied.
+        "texts": Anything(optional=True),
+        "texts_fault": Anything(optional=True),
         "version": Number(),
         **texts("created_by", "updated_by"),
         **instants("created_at", "updated_at"),
@@ -74,6 +81,11 @@ class AlertRuleStore:
             return self._rules.replace_one({"_id": rule.id, "version": version}, as_document(rule)).matched_count == 1
         except DuplicateKeyError as error:
             raise DuplicateName(rule.name) from error
+
+    def note_fault(self, rule: AlertRule, fault: Fault, at: datetime) -> None:
+        """Notes why the texts of a rule could not be used, unless the rule was changed meanwhile."""
+        noted = {"field": fault.field, "error": fault.error[:], "said": parts_of(fault.error), "at": at}
+        self._rules.update_one({"_id": rule.id, "version": rule.version}, {"$set": {"texts_fault": noted}})
 
     def remove(self, rule_id: str) -> bool:
         return self._rules.delete_one({"_id": rule_id}).deleted_count == 1

@@ -108,6 +108,27 @@ def test_a_rule_is_created_changed_switched_and_deleted(browser_client: FlaskCli
     assert services.alert_rules.all(super_admin) == []
 
 
+def test_the_texts_of_a_rule_are_changed_in_its_form_and_a_fault_is_shown(browser_client: FlaskClient, ends: Ends) -> None:
+    new = words(text(browser_client.get("/rules/new")))
+    assert "Write own texts" in new
+    assert "{{ log.error }} The last error in the log" in new
+    rules, texts = ends.services.alert_rules, {"title": "{{ job.name }} <b>", "text": "{{ job.group }}"}
+    rule = rules.create(ends.actor, {**BODY, "texts": texts})
+    page = f"/rules/{rule.id}"
+    assert "{{ job.name }} &lt;b&gt;" in text(browser_client.get(page))
+    wrong = post(browser_client, page, {"/texts/title": "{{ job.nme }}"})
+    assert (wrong.status_code, "job.nme is not known" in words(text(wrong))) == (422, True)
+    ends.end(ends.job())
+    ends.tell()
+    shown = words(text(browser_client.get(page)))
+    assert "The text of the rule could not be used: job.group is missing." in shown
+    assert post(browser_client, page, {"/texts/text": "It is down."}).status_code == 302
+    changed = rules.get(ends.actor, rule.id)
+    assert changed.texts is not None
+    assert (changed.texts.title, changed.texts.text, changed.texts_fault) == ("{{ job.name }} <b>", "It is down.", None)
+    assert "could not be used" not in words(text(browser_client.get(page)))
+
+
 def test_an_incident_is_seen_acknowledged_noted_and_closed(browser_client: FlaskClient, ends: Ends) -> None:
     assert "No incidents yet" in words(text(browser_client.get("/incidents")))
     rule, job = ends.services.alert_rules.create(ends.actor, BODY), ends.job()
@@ -190,6 +211,7 @@ def test_rules_and_incidents_over_rest(api: Api, ends: Ends) -> None:
     made = api("POST", RULES, {**BODY, "remind": {"every_seconds": 3600, "most": 2}, "scope": {"kind": "job", "values": [job]}})
     assert (made.status_code, made.headers["ETag"]) == (201, '"1"')
     rule = made.json["rule"]
+    assert (rule["where"], rule["texts"], rule["texts_fault"]) == ("", None, None)
     path = f"{RULES}/{rule['id']}"
     assert api("GET", path, If_None_Match='"1"').status_code == 304
     assert api("PUT", path, {**BODY, "severity": "critical"}, If_Match='"1"').json["rule"]["remind"] is None
@@ -246,6 +268,11 @@ HOSTILE: list[Any] = [
     {**BODY, "severity": "fatal"},
     {**BODY, "wait_seconds": -1},
     {**BODY, "extra": True},
+    {**BODY, "texts": "x"},
+    {**BODY, "texts": {"title": 5}},
+    {**BODY, "texts": {"subject": "x"}},
+    {**BODY, "texts": {"text": "{{ job.__class__ }}"}},
+    {**BODY, "texts": {"text": "{{ " * 1_000}},
 ]
 
 

@@ -117,6 +117,8 @@ def test_a_relative_date_is_a_day_where_the_schema_has_one() -> None:
         '{{ now | join: ", " }}',
         "{% if 1 %}{{",
         "{{ now;now }}",
+        '{{ "' + "[" * 1_900 + '" | number }}',
+        '{{ "\\ud800" }}',
     ],
 )
 def test_what_is_no_expression_is_told_at_its_place(text: str) -> None:

@@ -80,6 +80,7 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
         store=stores.alert_rules,
         directory=directory,
         is_job=lambda job_id: stores.jobs.get(job_id) is not None,
+        known_channel=lambda name: bool(stores.channels.by_names([name])),
         audit=ground.audit,
         clock=clock,
         changed=ground.owed,

@@ -201,6 +201,9 @@ CUT_LABELS = """() => {
     return one.dataset.label.split(/\\s|\u00ad/).filter((word) => brush.measureText(word).width > room + 1).map((word) => `${word} in ${room} px`);
   });
 }"""
+# Names in the bar at the bottom that are cut off.
+CUT_BAR = """() => [...document.querySelectorAll(".sidebar li a > span")].filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth)
+  .map((one) => one.textContent)"""
 
 
 # The innermost elements that stand out of the window.
@@ -301,9 +304,9 @@ def test_names_of_values_fit_on_a_phone_in_german(chromium: Browser, house: Serv
         job = registered_job(api)
     watched = visit(chromium, house, ADMIN, width=390, locale="de-DE")
     cut = list[str]()
-    for path in ("/services", "/services/billing", "/service-accounts", f"/jobs/{job}"):
+    for path in ("/services", "/services/billing", "/service-accounts", f"/jobs/{job}", "/mutes"):
         watched.page.goto(house.address + path)
-        cut += [f"{path}: {label}" for label in watched.page.evaluate(CUT_LABELS)]
+        cut += [f"{path}: {label}" for label in (*watched.page.evaluate(CUT_LABELS), *watched.page.evaluate(CUT_BAR))]
     watched.context.close()
     assert cut == []
     assert watched.complaints == []

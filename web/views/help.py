@@ -40,7 +40,6 @@ TITLES = (
     say("Deploy Jobwright"),
     say("Dynamic values"),
     say("Glossary"),
-    say("How alert rules decide"),
     say("Log events"),
     say("Metrics"),
     say("Monitor an installation"),

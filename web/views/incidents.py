@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,9 @@ from app.errors import Conflict, JobwrightError, NotFound, ValidationFailed
 from app.notification.announcing import AlertSeverity, SubjectKind
 from app.notification.delivery import Delivery, place_from
 from app.notification.incidents.incident import Incident, IncidentFilter, IncidentState
+from app.notification.message import MessageKind
+from app.notification.quiet.batches import message_id
+from app.notification.quiet.entry import WORDS, Entry, EntryFilter
 from app.queue.execution import Execution
 from templates_lib.messages import say, say_many
 from web.current import actor, services
@@ -28,6 +31,13 @@ FILTERS = ("state", "rule", "severity", "q", "subject", "before")
 OPEN, ALL = "open", "all"
 OPEN_STATES = (IncidentState.FIRING, IncidentState.ACKNOWLEDGED, IncidentState.PENDING)  # in the order of the list
 SHOWN_EXECUTIONS = 20
+READ_ANNOUNCEMENTS = 100
+KIND_WORDS = {
+    MessageKind.FIRING: say("Alert"),
+    MessageKind.REMINDER: say("Reminder"),
+    MessageKind.RECOVERY: say("Recovery"),
+    MessageKind.NOTICE: say("Notice"),
+}
 
 
 @blueprint.get("")
@@ -149,6 +159,7 @@ class Moment:
 
 def _page(incident: Incident, *, note: str = "", error: str = "") -> str:
     executions, gone = _executions(incident)
+    told, more_told = _told(incident)
     return render_template(
         "incident.html",
         incident=incident,
@@ -158,7 +169,10 @@ def _page(incident: Incident, *, note: str = "", error: str = "") -> str:
         moments=sorted(_moments(incident), key=lambda moment: moment.at),
         executions=executions,
         gone=gone,
-        deliveries=_deliveries(incident, executions),
+        told=told,
+        more_told=more_told,
+        reasons=WORDS,
+        kinds=KIND_WORDS,
         note=note,
         error=error,
         acts=lacks(actor(), May.ACKNOWLEDGE) is None,
@@ -184,23 +198,36 @@ def _executions(incident: Incident) -> tuple[list[Execution], int]:
     return rows, len(incident.executions) - len(rows)
 
 
-def _deliveries(incident: Incident, executions: Sequence[Execution]) -> list[Delivery]:
-    """Returns the messages about an incident, newest first."""
-    found = {
-        delivery.id: delivery
-        for execution in executions
-        for delivery in services().deliveries.of_execution(actor(), execution.id)
-        if incident.id in {delivery.message.thread, delivery.message.event.get("incident_id")}
-    }
-    return sorted(found.values(), key=lambda delivery: delivery.created_at, reverse=True)
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One announcement of an incident for one channel, with its message if it is in one."""
+
+    entry: Entry
+    delivery: Delivery | None
+
+
+def _told(incident: Incident) -> tuple[list[Told], bool]:
+    """Returns what became of the newest announcement of an incident for each channel, and whether there are more announcements."""
+    entries, more = services().announced.page(actor(), EntryFilter(incident_id=incident.id), limit=READ_ANNOUNCEMENTS)
+    newest = {entry.target_key: entry for entry in reversed(entries)}
+    return [Told(entry, _delivery(entry)) for entry in reversed(newest.values())], more or len(newest) < len(entries)
+
+
+def _delivery(entry: Entry) -> Delivery | None:
+    """Returns the message that an announcement is in; None if it is in none, or if it is no longer kept."""
+    delivery_id = message_id(entry)
+    try:
+        return services().deliveries.get(actor(), delivery_id) if delivery_id is not None else None
+    except NotFound:
+        return None
 
 
 def _moments(incident: Incident) -> Iterator[Moment]:
     yield Moment(incident.opened_at, "circle", say("The condition began to hold"))
     if incident.fired_at is not None:
-        yield Moment(incident.fired_at, "bell", say("People were told"))
+        yield Moment(incident.fired_at, "bell", say("Firing"))
     if incident.escalated_at is not None:
-        yield Moment(incident.escalated_at, "arrow-up", say("Further people were told, as nobody had acknowledged it"))
+        yield Moment(incident.escalated_at, "arrow-up", say("Escalated, as nobody had acknowledged it"))
     if incident.acknowledged is not None:
         via = VIA_WORDS.get(incident.acknowledged.via, incident.acknowledged.via)
         yield Moment(incident.acknowledged.at, "user-check", say("Acknowledged {via}", via=via), by=incident.acknowledged.by)
@@ -210,5 +237,5 @@ def _moments(incident: Incident) -> Iterator[Moment]:
         words = say("Closed by hand") if incident.resolved_by else say("It is over")
         yield Moment(incident.resolved_at, "circle-check", words, by=incident.resolved_by)
     if incident.reminders and incident.fired_at is not None and incident.is_open:
-        words = say_many("{count} reminder sent so far", "{count} reminders sent so far", incident.reminders)
+        words = say_many("{count} reminder so far", "{count} reminders so far", incident.reminders)
         yield Moment(services().clock.now(), "bell", words)

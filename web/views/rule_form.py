@@ -20,7 +20,7 @@ from web.views.common import form_of, live_options
 
 _LATER = say("Waiting, reminders, escalation")  # the part of the form that is folded while it is empty
 _RECIPIENTS = {"x-widget": "tokens", "x-options": {"from": "recipients", "free": True}, "x-placeholder": "anna@example.com, channel:ops"}
-_ORDER = ("name", "condition", "scope", "to", "severity", "recovery", "enabled", "wait_seconds", "remind", "escalate", "texts")
+_ORDER = ("name", "condition", "scope", "where", "to", "severity", "recovery", "enabled", "wait_seconds", "remind", "escalate", "texts")
 _LOOKS: Mapping[str, Mapping[str, Any]] = {
     "name": {"x-pattern-words": say("a short name in one line")},
     "condition": {"x-choice-title": say("When")},

@@ -18,10 +18,11 @@ from app.notification.composing import Complete, as_it_is
 from app.notification.delivery import Delivery, DeliveryStatus, delivery_id
 from app.notification.delivery_store import NotificationDeliveryStore
 from app.notification.quiet.batch_store import Batch, BatchState, BatchStore
-from app.notification.quiet.entry import Entry, digest
+from app.notification.quiet.entry import Entry, EntryStatus, digest
 from app.notification.quiet.entry_store import EntryStore
 from app.notification.quiet.plan import Draft, Situation
 from app.notification.quiet.texts import Bundle, message_about
+from app.notification.targets import Target
 from app.notification.texts import InWords
 
 log = get_logger(__name__)
@@ -87,7 +88,7 @@ class Batches:
     def _delivery(self, batch: Batch, entries: list[Entry]) -> Delivery:
         target, root = entries[0].target, next((entry for entry in entries if entry.id == batch.root), None)
         bundle = Bundle(id=batch.id, group=batch.group, kind=batch.kind, at=batch.at, entries=tuple(entries), root=root)
-        made_id, now = delivery_id(batch.id, target.channel_id, target.recipients, KIND), self._clock.now()
+        made_id, now = _message_id(batch.id, target), self._clock.now()
         subjects = {(entry.announcement.subject, entry.announcement.execution_id) for entry in entries if entry.is_alarm} or {
             (entry.announcement.subject, entry.announcement.execution_id) for entry in entries
         }
@@ -114,3 +115,12 @@ class Batches:
             created_at=now,
             due_at=now,
         )
+
+
+def message_id(entry: Entry) -> str | None:
+    """Returns the id of the delivery that an entry is in; None if it is in none yet."""
+    return _message_id(entry.batch, entry.target) if entry.batch is not None and entry.status is EntryStatus.SENT else None
+
+
+def _message_id(batch_id: str, target: Target) -> str:
+    return delivery_id(batch_id, target.channel_id, target.recipients, KIND)

@@ -15,6 +15,7 @@ from app.audit.service import AuditTrail
 from app.clock import Clock
 from app.errors import DuplicateName, FieldError, LimitReached, NotFound, StaleVersion, ValidationFailed
 from app.jobs.directory import JobDirectory
+from app.jobs.recipients import channel_of
 from app.jobs.schema import RecipientField
 from app.notification.rules.conditions import ABOUT_JOBS, BY_TIME, Condition
 from app.notification.rules.expressions import problem
@@ -35,7 +36,7 @@ _BODY = SchemaValidator(RULE_SCHEMA)
 
 class AlertRules:
     """The rules. Admins manage rules for jobs and groups that they see; super-admins manage all. `is_job`
-    says whether there is a job with an id, and `changed` is sent after each change."""
+    says whether there is a job with an id, `known_channel` whether a channel has a name, and `changed` is sent after each change."""
 
     def __init__(
         self,
@@ -43,12 +44,13 @@ class AlertRules:
         store: AlertRuleStore,
         directory: JobDirectory,
         is_job: Callable[[str], bool],
+        known_channel: Callable[[str], bool],
         audit: AuditTrail,
         clock: Clock,
         changed: Signal,
     ) -> None:
         self._store, self._directory, self._is_job = store, directory, is_job
-        self._audit, self._clock, self._changed = audit, clock, changed
+        self._known_channel, self._audit, self._clock, self._changed = known_channel, audit, clock, changed
 
     def all(self, actor: Actor) -> list[AlertRule]:
         """Returns the rules that the actor sees, by name: not those for jobs and groups that the actor does not see."""
@@ -133,9 +135,9 @@ class AlertRules:
         if "name" not in wrong and isinstance(body.get("name"), str):
             errors += DuplicateName(body["name"]).errors if self._store.name_taken(normal(body["name"]), by_other_than=rule_id) else ()
         if "to" not in wrong:
-            errors += _recipient_problems(body.get("to"), "/to")
+            errors += self._recipient_problems(body.get("to"), "/to")
         if "escalate" not in wrong and body.get("escalate"):
-            errors += _recipient_problems(body["escalate"]["to"], "/escalate/to")
+            errors += self._recipient_problems(body["escalate"]["to"], "/escalate/to")
         if "texts" not in wrong and body.get("texts"):
             errors += texts_problems(body["texts"])
         if "where" not in wrong and body.get("where"):
@@ -173,6 +175,18 @@ class AlertRules:
             unseen = [value for value in values if not self._is_job(value)]
             return [FieldError("/scope/values", say("is not the id of a job: {name}", name=value)) for value in unseen[:5]]
         return []
+
+    def _recipient_problems(self, items: Any, at: str) -> list[FieldError]:
+        errors = []
+        for place, item in enumerate(items if isinstance(items, list) else ()):
+            try:
+                name = channel_of(_recipient(item))
+            except ValidationError:
+                errors.append(FieldError(f"{at}/{place}", say("must be an e-mail address, or channel: and the name of a channel")))
+                continue
+            if name is not None and not self._known_channel(normal(name)):
+                errors.append(FieldError(f"{at}/{place}", say("is not the name of a channel: {name!r}", name=name)))
+        return errors
 
     def _require_manages(self, actor: Actor, rule: AlertRule) -> None:
         """Raises Forbidden if the actor may not manage a rule of this scope."""
@@ -231,13 +245,3 @@ def _condition_problems(condition: Mapping[str, Any]) -> list[FieldError]:
 
 def _recipient(item: str) -> str:
     return str(RecipientField().deserialize(item))
-
-
-def _recipient_problems(items: Any, at: str) -> list[FieldError]:
-    errors = []
-    for place, item in enumerate(items if isinstance(items, list) else ()):
-        try:
-            _recipient(item)
-        except ValidationError:
-            errors.append(FieldError(f"{at}/{place}", say("must be an e-mail address, or channel: and the name of a channel")))
-    return errors

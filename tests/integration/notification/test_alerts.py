@@ -55,6 +55,10 @@ class House:
     def rule(self, **fields: Any) -> str:
         return self.services.alert_rules.create(self.actor, {**FAILED, **fields}).id
 
+    def channel(self, name: str) -> str:
+        made = self.services.channels.create(self.actor, name=name, type="webhook", settings={"url": "https://example.com/hook"})
+        return str(made["_id"])
+
     def job(self, name: str = "Night", **fields: Any) -> Job:
         return self.services.jobs.create(self.actor, {"name": name, "template_type": "noop", **fields})[0]
 
@@ -237,6 +241,7 @@ def test_an_expression_says_which_failures_are_meant(house: House) -> None:
 
 
 def test_a_success_is_told_each_time_and_is_no_incident(house: House) -> None:
+    house.channel("Ops")
     house.rule(condition={"type": "succeeded"}, to=["channel:Ops", "ada@example.com"])
     job = house.job()
     for _ in range(2):
@@ -291,8 +296,13 @@ def test_rules_are_checked_at_their_fields(house: House) -> None:
 
 def test_rules_change_by_version_and_are_audited(house: House) -> None:
     rules, rule_id = house.services.alert_rules, house.rule()
+    channel = house.channel("Ops")
     rule = rules.update(house.actor, rule_id, {**FAILED, "severity": "critical", "to": ["channel: Ops"]}, version=1)
     assert (rule.version, rule.to) == (2, ("channel:Ops",))
+    with pytest.raises(Conflict):  # nobody would get its alerts any more
+        house.services.channels.delete(house.actor, channel)
+    lost = {**FAILED, "name": "Lost", "to": ["channel:Nobody"], "escalate": {"after_seconds": 60, "to": ["channel:Nobody"]}}
+    assert [error.pointer for error in rules.problems(house.actor, lost)] == ["/to/0", "/escalate/to/0"]
     with pytest.raises(StaleVersion):
         rules.update(house.actor, rule_id, FAILED, version=1)
     assert not rules.enable(house.actor, rule_id, enabled=False).enabled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from app.factory import Store, build_services
 from app.factory.alerts import build_alert_ends
 from app.factory.quiet import build_quieting
 from app.factory.stores import Stores
+from app.notification.delivery import DeliveryFilter
 from app.notification.incidents.incident import IncidentFilter
 from app.queue.execution import Execution
 from app.queue.model import Status, Trigger
@@ -156,6 +158,26 @@ def test_an_incident_is_seen_acknowledged_noted_and_closed(browser_client: Flask
     assert "Closed by hand" in closed
     assert "No open incidents" in words(text(browser_client.get("/incidents")))
     assert browser_client.get("/incidents/nothing").status_code == 404
+
+
+def test_an_incident_says_who_was_notified_and_what_is_held_back(browser_client: FlaskClient, ends: Ends, store: Store) -> None:
+    ends.services.alert_rules.create(ends.actor, BODY)
+    for job in (ends.job("Night"), ends.job("Day")):  # both are in one message
+        ends.end(job)
+    pages = [f"/incidents/{row.id}" for row in ends.services.incidents.page(ends.actor, IncidentFilter(), limit=3)[0]]
+    for page in pages:
+        assert re.search(r"ops@example.com Alert · .{1,20}Waiting to be sent", words(text(browser_client.get(page))))
+    ends.tell()
+    (delivery,) = Stores.over(store.database, Owing()).notification_deliveries.page(DeliveryFilter(), limit=3)
+    for page in pages:
+        assert f'href="/deliveries/{delivery.id}"' in text(browser_client.get(page))
+    until = (ends.clock.now() + timedelta(hours=1)).isoformat()
+    ends.services.mutes.create(ends.actor, {"reason": "Moving the <database>", "ends_at": until, "jobs": ["Quiet"]})
+    ends.end(ends.job("Quiet"))
+    ends.tell()
+    shown = words(text(browser_client.get(f"/incidents/{ends.services.incidents.page(ends.actor, IncidentFilter(), limit=1)[0][0].id}")))
+    assert "Muted: Moving the <database>" in shown
+    assert "Held back" in shown
 
 
 def test_the_pages_of_a_job_and_an_execution_say_who_hears_what_and_why(browser_client: FlaskClient, ends: Ends) -> None:

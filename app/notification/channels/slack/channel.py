@@ -24,7 +24,8 @@ class Slack(Chat):
         """Returns the body. Nothing in it is read as markup: texts are plain, or escaped."""
         blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": cut(message.title, MOST_HEADER)}}]
         if message.text:
-            blocks.append(_section(cut(f"{_MARKS[message.severity]} {escaped(message.text)}", MOST_SECTION)))
+            between = "\n" if "\n" in message.text else " "  # the mark is not a part of the first line of a list
+            blocks.append(_section(cut(f"{_MARKS[message.severity]}{between}{escaped(message.text)}", MOST_SECTION)))
         if message.facts:
             fields = [cut(f"*{escaped(fact.label)}*\n{escaped(fact.value)}", MOST_FIELD) for fact in message.facts[:MOST_FIELDS]]
             blocks.append({"type": "section", "fields": [{"type": "mrkdwn", "text": text} for text in fields]})

@@ -34,6 +34,7 @@ SECTIONS = {
 TITLES = (
     say("A million jobs"),
     say("Alerts"),
+    say("Texts of alert rules"),
     say("Architecture"),
     say("Command line"),
     say("Compatibility"),

@@ -63,6 +63,7 @@ from app.notification.deliveries import Deliveries
 from app.notification.digests.sending import DigestWriter
 from app.notification.digests.service import Digests
 from app.notification.incidents.explaining import Explanations
+from app.notification.incidents.previewing import TextPreviews
 from app.notification.incidents.service import Incidents
 from app.notification.monitor.watch import Monitor
 from app.notification.posting import Posting
@@ -158,6 +159,7 @@ class Services:
     digest_writer: DigestWriter
     mutes: Mutes
     announced: Announced
+    text_previews: TextPreviews
     events: Events
     overview: Overview
     attention: Attention

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from app.connections.inventory import Inventory
 from app.factory.quiet import build_announcer
 from app.jobs.model import Job
+from app.jobtemplates.catalogue import Catalogue
 from app.notification.announcing import Announcer
 from app.notification.incidents.applying import Incidence
 from app.notification.incidents.ends import AlertEnds
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 class FactsOfJobs:
     """What rules and announcements know of jobs and executions; implements app.notification.incidents.telling.Facts."""
 
-    def __init__(self, stores: Stores, services: Services) -> None:
-        self._stores, self._services = stores, services
+    def __init__(self, stores: Stores, catalogue: Catalogue) -> None:
+        self._stores, self._catalogue = stores, catalogue
 
     def execution(self, execution_id: str) -> Execution | None:
         return self._stores.queue.get(execution_id)
@@ -52,7 +53,7 @@ class FactsOfJobs:
         return {name: value for name, value in labels.items() if value}
 
     def _connections(self, job: Job) -> set[str]:
-        entry = self._services.catalogue.find(job.definition.template_type, job.template_version)
+        entry = self._catalogue.find(job.definition.template_type, job.template_version)
         if entry is None:
             return set()
         return {name for _, name, _ in Inventory.of(entry.parameters_schema, job.definition.parameters).connections()}
@@ -61,7 +62,7 @@ class FactsOfJobs:
 def build_incidence(stores: Stores, services: Services, announcer: Announcer) -> Incidence:
     """Returns what changes incidents by rules."""
     addresses = Addresses(public_url=services.settings.public_url, links=AcknowledgeLinks(services.keys))
-    return Incidence(incidents=stores.incidents, announcer=announcer, wording=Wording(FactsOfJobs(stores, services), addresses))
+    return Incidence(incidents=stores.incidents, announcer=announcer, wording=Wording(FactsOfJobs(stores, services.catalogue), addresses))
 
 
 def build_alert_ends(stores: Stores, services: Services, announcer: Announcer | None = None) -> AlertEnds:
@@ -70,7 +71,7 @@ def build_alert_ends(stores: Stores, services: Services, announcer: Announcer | 
     return AlertEnds(
         book=RuleBook(stores.alert_rules),
         ends=stores.ends,
-        facts_of=FactsOfJobs(stores, services).of_execution,
+        facts_of=FactsOfJobs(stores, services.catalogue).of_execution,
         incidence=build_incidence(stores, services, announcer),
         announcer=announcer,
         find=stores.queue.get,

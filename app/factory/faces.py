@@ -100,6 +100,7 @@ def _services(
         digest_writer=digest_writer,
         mutes=notifications.mutes,
         announced=notifications.announced,
+        text_previews=notifications.previews,
         explanations=notifications.explanations,
         ping=ping,
         migrated=migrated,

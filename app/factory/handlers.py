@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.connections.vault import Vault
 from app.execution.regroup import Regroup
 from app.execution.self_pause import SelfPause
 from app.execution.traced import TraceExecution
@@ -12,6 +13,7 @@ from app.factory.quiet import build_excerpts
 from app.factory.words import in_words
 from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.jobs.broken import DisableBroken
+from app.jobtemplates.parameters import ParameterPipeline
 from app.notification.incidents.ends import AlertEnds
 from app.notification.outcomes import OutcomeNotifier, TellOutcome
 from app.outbox.batches import BatchCarrier
@@ -71,13 +73,14 @@ def carriers(settings: Settings, stores: Stores, services: Services, bus: Bus | 
 
 
 def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tuple[EndHandler, ...]:
+    pipeline = ParameterPipeline(services.connections, Vault(services.keys))
     notifier = OutcomeNotifier(
         channels=stores.channels,
         deliveries=stores.notification_deliveries,
         clock=services.clock,
         written=services.told,
         in_words=in_words,
-        excerpts=build_excerpts(settings, stores, services),
+        excerpts=build_excerpts(settings, stores, services.catalogue, pipeline),
         public_url=settings.public_url,
     )
     followers = Followers(

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.connections.vault import Vault
+from app.execution.history import History
+from app.factory.alerts import FactsOfJobs
 from app.factory.ground import Ground
 from app.factory.jobs import Jobs
-from app.factory.quiet import outlook_of
+from app.factory.quiet import build_composer, build_excerpts, outlook_of
 from app.factory.templates import Materials
 from app.factory.words import in_words
 from app.jobs.recipients import as_recipient
@@ -17,7 +19,9 @@ from app.notification.deliveries import Deliveries
 from app.notification.fallback import Fallbacks
 from app.notification.incidents.explaining import Explanations
 from app.notification.incidents.links import AcknowledgeLinks
+from app.notification.incidents.previewing import TextPreviews
 from app.notification.incidents.service import Incidents
+from app.notification.incidents.telling import Addresses, Wording
 from app.notification.posting import OpenDoor, Posting
 from app.notification.quiet.held import Announced
 from app.notification.quiet.mutes import Mutes
@@ -25,6 +29,7 @@ from app.notification.rules.facts import facts_of_run
 from app.notification.rules.service import AlertRules
 from app.notification.sending import Sender
 from app.notification.service import Channels, ChannelStores
+from app.notification.targets import targets_of
 
 if TYPE_CHECKING:
     from app.factory.stores import Stores
@@ -43,6 +48,7 @@ class Notifications:
     posting: Posting
     mutes: Mutes
     announced: Announced
+    previews: TextPreviews
 
 
 def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Notifications:
@@ -109,6 +115,24 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
         explanations=explanations,
         mutes=mutes,
         announced=announced,
+        previews=_previews(ground, materials, jobs, rules),
+    )
+
+
+def _previews(ground: Ground, materials: Materials, jobs: Jobs, rules: AlertRules) -> TextPreviews:
+    """Returns what shows the messages of rules."""
+    stores, settings = ground.stores, ground.settings
+    facts = FactsOfJobs(stores, materials.catalogue)
+    addresses = Addresses(public_url=settings.public_url, links=AcknowledgeLinks(ground.keys))
+    return TextPreviews(
+        rules=rules,
+        history=History(queue=stores.queue, history=stores.history, statistics=stores.statistics, jobs=jobs.services),
+        ends=stores.ends,
+        wording=Wording(facts, addresses),
+        composer=build_composer(settings, stores, build_excerpts(settings, stores, materials.catalogue, materials.pipeline)),
+        in_words=in_words,
+        facts_of=facts.of_execution,
+        targets_of=lambda recipients: targets_of(stores.channels, recipients),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.connections.vault import Vault
 from app.factory.words import in_words
+from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.parameters import ParameterPipeline
 from app.notification.composing import Composer
 from app.notification.excerpts import Excerpts, secrets_by
@@ -48,10 +49,9 @@ def build_announcer(settings: Settings, stores: Stores, clock: Clock) -> QuietAn
     return QuietAnnouncer(entries=stores.announcements, channels=stores.channels, clock=clock, wait=pace_of(settings).wait)
 
 
-def build_excerpts(settings: Settings, stores: Stores, services: Services) -> Excerpts:
+def build_excerpts(settings: Settings, stores: Stores, catalogue: Catalogue, pipeline: ParameterPipeline) -> Excerpts:
     """Returns what shows parts of logs in messages."""
-    secrets_of = secrets_by(services.catalogue, ParameterPipeline(services.connections, Vault(services.keys)))
-    return Excerpts(stores.logs, secrets_of, lines=settings.notify_log_lines)
+    return Excerpts(stores.logs, secrets_by(catalogue, pipeline), lines=settings.notify_log_lines)
 
 
 def build_composer(settings: Settings, stores: Stores, excerpts: Excerpts) -> Composer:
@@ -68,7 +68,7 @@ def build_composer(settings: Settings, stores: Stores, excerpts: Excerpts) -> Co
 
 def build_quieting(settings: Settings, stores: Stores, services: Services) -> Quieting:
     """Returns what decides about announcements, for each node that plans."""
-    measures = services.metrics.measures
+    measures, pipeline = services.metrics.measures, ParameterPipeline(services.connections, Vault(services.keys))
     return Quieting(
         stores=QuietStores(
             entries=stores.announcements,
@@ -84,7 +84,7 @@ def build_quieting(settings: Settings, stores: Stores, services: Services) -> Qu
             clock=services.clock,
             in_words=in_words,
             public_url=settings.public_url,
-            complete=build_composer(settings, stores, build_excerpts(settings, stores, services)).complete,
+            complete=build_composer(settings, stores, build_excerpts(settings, stores, services.catalogue, pipeline)).complete,
         ),
         outlook=outlook_of(stores, services.maintenance.reason),
         clock=services.clock,

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from app import instants
 from app.notification.announcing import Announcement, SubjectKind
 from app.notification.excerpts import Excerpts, Extract, shown
-from app.notification.message import LONGEST_TEXT, Message, MessageKind, cut
+from app.notification.message import LONGEST_TEXT, Link, Message, MessageKind, cut
 from app.notification.rules.expressions import event_of
 from app.notification.rules.rule import AlertRule, JobFacts
 from app.notification.rules.texts import Fault, Texts, Written, written
@@ -58,12 +58,20 @@ class Composer:
     def composed(self, message: Message, announcement: Announcement, texts: Texts | None) -> tuple[Message, Written]:
         """Returns the message with these texts, and what became of them. Nothing is noted."""
         execution = self._find(announcement.execution_id) if announcement.execution_id else None
+        message = self._with_link(message, announcement)
         extract = Extract() if execution is None else self._excerpts.extract(execution)
         if texts is None or not _are_meant(announcement):
             return replace(message, excerpts=shown(extract, message.language, self._in_words)), Written()
         result = written(texts, self._values(message, announcement, execution, extract))
         excerpts = () if texts.shows_log and result.text is not None else shown(extract, message.language, self._in_words)
         return self._with_texts(replace(message, excerpts=excerpts), announcement, result), result
+
+    def _with_link(self, message: Message, announcement: Announcement) -> Message:
+        """Returns the message with a link to the execution that it is about."""
+        if not announcement.execution_id or not self._public_url or any(link.url == self._link(announcement) for link in message.links):
+            return message
+        words = self._in_words(say("Show the execution"), message.language)
+        return replace(message, links=(Link(words=words, url=self._link(announcement)), *message.links))
 
     def _with_texts(self, message: Message, announcement: Announcement, result: Written) -> Message:
         title, text = message.title, message.text

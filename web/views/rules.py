@@ -11,6 +11,7 @@ from app.accounts.permissions import May, lacks, require
 from app.errors import DuplicateName, FieldError, JobwrightError, LimitReached, StaleVersion, ValidationFailed
 from app.jobs.filters import JobFilter
 from app.notification.incidents.incident import IncidentFilter
+from app.notification.incidents.previewing import TextPreview
 from app.notification.rules.rule import AlertRule, ScopeKind, body_of
 from app.notification.rules.texts import NAMES
 from templates_lib.messages import joined, say
@@ -20,6 +21,7 @@ from web.views.rule_form import form_value, kinds_for, new_rule, offered_kinds, 
 
 blueprint = Blueprint("rules_pages", __name__, url_prefix="/rules")
 
+PREVIEW, RUN = "preview", "run"  # the button that shows the message, and the execution that it is about
 MOST_OPEN = 500  # incidents that the list counts
 MOST_NAMED = 3  # jobs, templates, tags or groups of a rule in a list
 
@@ -129,6 +131,8 @@ def _refused(rule: AlertRule) -> Any:
 def _saved(editor: Editor, rule: AlertRule | None) -> Any:
     """Returns the rule that was saved as it was posted, or else the page to show again."""
     editor.read(posted())
+    if PREVIEW in request.form:
+        return _preview_page(editor, rule)
     if editor.pressed:
         errors = editor.submission.errors if editor.submission and editor.pressed == CHECK else ()
         return _page(editor, rule, errors)
@@ -138,6 +142,15 @@ def _saved(editor: Editor, rule: AlertRule | None) -> Any:
         return services().alert_rules.update(actor(), rule.id, editor.value, version=posted_version())
     except (ValidationFailed, StaleVersion, DuplicateName, LimitReached) as failed:
         return _page(editor, rule, _errors(failed)), failed.status
+
+
+def _preview_page(editor: Editor, rule: AlertRule | None) -> Any:
+    """Shows the form again, with the message that the rule would send."""
+    try:
+        preview = services().text_previews.preview(actor(), editor.value, execution_id=request.form.get(RUN, "")[:200])
+    except ValidationFailed as failed:
+        return _page(editor, rule, failed.errors), failed.status
+    return _page(editor, rule, preview=preview)
 
 
 def _errors(failed: JobwrightError) -> Collection[FieldError]:
@@ -164,6 +177,6 @@ def delete(rule_id: str) -> Any:
     return redirect(url_for(".list_rules"))
 
 
-def _page(editor: Editor, rule: AlertRule | None = None, errors: Collection[FieldError] = ()) -> str:
+def _page(editor: Editor, rule: AlertRule | None = None, errors: Collection[FieldError] = (), *, preview: TextPreview | None = None) -> str:
     shown = editor.present(errors)
-    return render_template("rule_form.html", rule=rule, controls=shown.controls, errors=shown.summary, names=NAMES)
+    return render_template("rule_form.html", rule=rule, controls=shown.controls, errors=shown.summary, names=NAMES, preview=preview)

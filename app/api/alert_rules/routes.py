@@ -8,6 +8,9 @@ from app.api.alert_rules.schemas import (
     AlertRuleEnvelope,
     AlertRuleList,
     AlertRuleQuery,
+    TextPreviewOut,
+    TextPreviewQuery,
+    preview_json,
     rule_json,
 )
 from app.api.base_schemas import Message
@@ -44,6 +47,15 @@ def list_alert_rules(query: dict[str, Any]) -> dict[str, Any]:
 def create_alert_rule(body: Any) -> Versioned:
     """Create an alert rule"""
     return _answer(services().alert_rules.create(actor(), body), "Alert rule created", status=201)
+
+
+@blueprint.post("/preview")
+@blueprint.body(RULE_SCHEMA, validate=False)
+@blueprint.arguments(TextPreviewQuery, location="query")
+@blueprint.response(200, TextPreviewOut)
+def preview_alert_rule(query: dict[str, Any], body: Any) -> dict[str, Any]:
+    """Read the message that an alert rule would send about a past run; nothing is saved and nothing is sent"""
+    return preview_json(services().text_previews.preview(actor(), body, **query))
 
 
 @blueprint.get("/<rule_id>")

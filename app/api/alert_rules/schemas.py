@@ -5,16 +5,44 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import fields as ma
-from marshmallow.validate import Length
+from marshmallow.validate import Length, OneOf
 
+from app.accounts.preferences import LANGUAGES
 from app.api.base_schemas import INSTANT, AnswerSchema, RecordOut, RequestSchema
 from app.api.present import jsonable
+from app.notification.incidents.previewing import TextPreview
 from app.notification.rules.rule import AlertRule, body_of
+
+
+class FaultOut(AnswerSchema):
+    field = ma.String(required=True, metadata={"description": "title or text"})
+    error = ma.String(required=True)
 
 
 class AlertRuleQuery(RequestSchema):
     enabled = ma.Boolean(load_default=None, metadata={"description": "Only the enabled rules, or only the disabled ones"})
     job_id = ma.String(load_default="", validate=Length(max=200), metadata={"description": "Only the enabled rules that apply to this job"})
+
+
+class TextPreviewQuery(RequestSchema):
+    execution_id = ma.String(
+        load_default="",
+        validate=Length(max=200),
+        metadata={"description": "The execution that the message is about; by default the newest one that the rule applies to"},
+    )
+    language = ma.String(
+        load_default="", validate=OneOf(["", *LANGUAGES]), metadata={"description": "By default that of the first recipient"}
+    )
+
+
+class TextPreviewOut(AnswerSchema):
+    execution_id = ma.String(required=True, allow_none=True, metadata={"description": "null if the rule applies to no run that you see"})
+    title = ma.String(required=True, metadata={"description": "The title as it would be sent"})
+    text = ma.String(required=True, metadata={"description": "The text as it would be sent"})
+    whole = ma.String(required=True, metadata={"description": "The whole message as plain text, with facts, links and the end of the log"})
+    language = ma.String(required=True)
+    fault = ma.Nested(FaultOut, required=True, allow_none=True, metadata={"description": "Why a text was replaced by the built-in words"})
+    choices = ma.List(ma.String(), required=True, metadata={"description": "The ids of the newest executions that the rule applies to"})
 
 
 class ScopeOut(AnswerSchema):
@@ -37,9 +65,7 @@ class TextsOut(AnswerSchema):
     text = ma.String(required=True, metadata={"description": "Empty for the built-in text"})
 
 
-class TextsFaultOut(AnswerSchema):
-    field = ma.String(required=True, metadata={"description": "title or text"})
-    error = ma.String(required=True)
+class TextsFaultOut(FaultOut):
     at = ma.String(required=True, metadata=INSTANT)
 
 
@@ -86,3 +112,17 @@ def rule_json(rule: AlertRule) -> dict[str, Any]:
     noted = None if fault is None else {"field": fault.field, "error": fault.error[:], "at": fault.at}
     answer: dict[str, Any] = jsonable({**body, "texts_fault": noted, **{name: getattr(rule, name) for name in same}})
     return answer
+
+
+def preview_json(preview: TextPreview) -> dict[str, Any]:
+    """Returns the message that a rule would send; empty texts if there is no run that it is about."""
+    message, fault = preview.message, preview.fault
+    return {
+        "execution_id": None if preview.execution is None else preview.execution.id,
+        "title": "" if message is None else message.title[:],
+        "text": "" if message is None else message.text[:],
+        "whole": "" if message is None else message.as_text(),
+        "language": "" if message is None else message.language,
+        "fault": None if fault is None else {"field": fault.field, "error": fault.error[:]},
+        "choices": [execution.id for execution in preview.choices],
+    }

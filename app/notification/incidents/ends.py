@@ -94,7 +94,7 @@ class AlertEnds(EndHandler):
             judgement = Judgement(verdict=Verdict.NOTHING, why=say("The expression of the rule is not fulfilled."))
         if rule.type in MOMENTS:
             if judgement.verdict is Verdict.HOLDS:
-                self._announcer.announce([_moment(rule, job, run, judgement.why)])
+                self._announcer.announce([moment_of(rule, job, run, judgement.why)])
             return
         ran = tuple(other.completed_at for other in runs if other.status in RAN)
         event = AlertEvent(mark=Mark(run.completed_at, run.id), judgement=judgement, execution_id=run.id, runs=ran)
@@ -132,7 +132,7 @@ def subject_of(job: JobFacts) -> Subject:
     return Subject(kind=SubjectKind.JOB, id=job.id, name=job.name, group=job.group)
 
 
-def _moment(rule: AlertRule, job: JobFacts, run: EndedRun, why: str) -> Announcement:
+def moment_of(rule: AlertRule, job: JobFacts, run: EndedRun, why: str) -> Announcement:
     """Returns the message about something that is no incident."""
     labels: Mapping[str, str] = {"template": job.template, "tags": ",".join(sorted(job.tags))}
     return Announcement(

@@ -56,9 +56,10 @@ class Wording:
         """Returns what is still to be told of an incident."""
         for telling in incident.unsaid:
             to = rule.escalate.to if telling.escalated and rule.escalate is not None else rule.to
-            yield self._announcement(incident, rule, telling, to)
+            yield self.announcement(incident, rule, telling, to)
 
-    def _announcement(self, incident: Incident, rule: AlertRule, telling: Telling, to: tuple[str, ...]) -> Announcement:
+    def announcement(self, incident: Incident, rule: AlertRule, telling: Telling, to: tuple[str, ...]) -> Announcement:
+        """Returns what people are told of an incident by one telling."""
         subject = incident.subject
         execution = self._facts.execution(telling.execution_id) if telling.execution_id else None
         labels = dict(self._facts.labels(subject.id)) if subject.kind is SubjectKind.JOB else {subject.kind.value: subject.name}

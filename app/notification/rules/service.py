@@ -113,7 +113,8 @@ class AlertRules:
 
     def enable(self, actor: Actor, rule_id: str, *, enabled: bool) -> AlertRule:
         """Enables or disables a rule. Raises NotFound, Forbidden, StaleVersion."""
-        rule = self.get(actor, rule_id)
+        require(actor, May.MANAGE_RULES)
+        rule = self._existing(actor, rule_id)
         return self.update(actor, rule_id, {**body_of(rule), "enabled": enabled}, version=rule.version)
 
     def delete(self, actor: Actor, rule_id: str) -> None:
@@ -124,6 +125,11 @@ class AlertRules:
         with self._audit.action(actor, "rule.delete", kind="rule", target_id=rule_id, name=rule.name, diff=field_diff(body_of(rule), {})):
             self._store.remove(rule_id)
         self._changed.send()
+
+    def draft(self, actor: Actor, body: Any) -> AlertRule:
+        """Returns the rule that a body describes, without saving it; its name may be taken. Raises ValidationFailed, Forbidden."""
+        require(actor, May.MANAGE_RULES)
+        return self._made(actor, body, "", name_may_be_taken=True)
 
     def problems(self, actor: Actor, body: Any, rule_id: str = "") -> list[FieldError]:
         """Returns everything that keeps a body (any JSON value) from being a rule, at pointers into it. `rule_id` is the rule to change."""
@@ -150,9 +156,12 @@ class AlertRules:
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    def _made(self, actor: Actor, body: Any, rule_id: str) -> AlertRule:
+    def _made(self, actor: Actor, body: Any, rule_id: str, *, name_may_be_taken: bool = False) -> AlertRule:
         errors = self.problems(actor, body, rule_id)
-        if isinstance(body, Mapping) and errors and errors == list(DuplicateName(body.get("name", "")).errors):
+        taken = list(DuplicateName(body.get("name", "")).errors) if isinstance(body, Mapping) else []
+        if name_may_be_taken:
+            errors = [error for error in errors if error not in taken]
+        elif errors and errors == taken:
             raise DuplicateName(body["name"])
         if errors:
             raise ValidationFailed(errors)

@@ -131,6 +131,64 @@ def test_the_texts_of_a_rule_are_changed_in_its_form_and_a_fault_is_shown(browse
     assert "could not be used" not in words(text(browser_client.get(page)))
 
 
+def test_the_message_of_a_rule_is_previewed_with_a_past_run(browser_client: FlaskClient, ends: Ends) -> None:
+    empty = post(browser_client, "/rules/new", {"/name": "Nights", "/to": "ops@example.com", "preview": "1"})
+    assert "There is no run yet that the rule applies to." in words(text(empty))
+    rule = ends.services.alert_rules.create(ends.actor, {**BODY, "texts": {"title": "{{ job.name }} is down", "text": "{{ job.group }}!"}})
+    page = f"/rules/{rule.id}"
+    first, last = ends.end(ends.job("First <b>", group="ops")), ends.end(ends.job("Last"))
+    shown = text(post(browser_client, page, {"preview": "1"}))
+    assert "Last is down" in words(shown)
+    assert "The text of the rule could not be used: job.group is missing." in words(shown)
+    assert "Rule: Failures" in words(shown)
+    other = text(post(browser_client, page, {"preview": "1", "run": first.id, "/texts/text": "{{ job.group }}?"}))
+    assert "First &lt;b&gt; is down" in other
+    assert "ops?" in words(other)
+    assert "could not be used" not in words(other)
+    wrong = post(browser_client, page, {"preview": "1", "/texts/title": "{{ job.nme }}"})
+    assert (wrong.status_code, "job.nme is not known" in words(text(wrong))) == (422, True)
+    assert post(browser_client, page, {"preview": "1", "run": "nothing"}).status_code == 404
+    assert ends.services.alert_rules.get(ends.actor, rule.id) == rule, "nothing is saved, and no fault is noted"
+    assert last.id != first.id
+
+
+def test_the_message_of_a_rule_is_previewed_over_rest(api: Api, ends: Ends, admin: Actor) -> None:
+    body = {**BODY, "texts": {"title": "{{ job.name }}: {{ execution.status }}", "text": "{{ why }} {{ execution.error }}"}}
+    assert api("POST", f"{RULES}/preview", body).json["execution_id"] is None
+    south, north = ends.end(ends.job("South", group="south")), ends.end(ends.job("North", group="north"))
+    good = ends.end(ends.job("Good"), Status.SUCCESS)
+    made = api("POST", f"{RULES}/preview?language=de", body).json
+    assert (made["execution_id"], made["choices"], made["title"], made["language"]) == (
+        north.id,
+        [north.id, south.id],
+        "North: failed",
+        "de",
+    )
+    assert made["fault"]["field"] == "text"
+    assert made["text"].startswith("Der Lauf ist fehlgeschlagen.")
+    assert "Regel: Failures" in made["whole"]
+    chosen = api("POST", f"{RULES}/preview?execution_id={good.id}", {**body, "texts": {"text": "{{ why }}"}}).json
+    assert chosen["text"] == "Preview: the condition does not hold for this run."
+    success = api("POST", f"{RULES}/preview", {**body, "condition": {"type": "succeeded"}, "texts": {"text": "{{ kind }} {{ why }}"}}).json
+    assert (success["execution_id"], success["text"]) == (good.id, "notice The run succeeded.")
+    narrow = api("POST", f"{RULES}/preview", {**body, "where": 'job.name == "South"'}).json
+    assert narrow["execution_id"] == south.id
+    for late in ({"type": "running_long", "over_seconds": 60}, {"type": "failures_in_a_row", "count": 3}):
+        assert api("POST", f"{RULES}/preview", {**BODY, "condition": late}).json["title"] == "North (Failures)"
+    for wrong in HOSTILE:
+        assert api("POST", f"{RULES}/preview", wrong).status_code == 422
+    assert api("POST", f"{RULES}/preview?execution_id=nothing", body).status_code == 404
+    assert api("POST", f"{RULES}/preview?language=xx", body).status_code == 422
+    kept = replace(admin, groups=frozenset({"north"}))
+    mine = {**body, "scope": {"kind": "group", "values": ["north"]}}
+    assert ends.services.text_previews.preview(kept, mine).choices[0].id == north.id
+    with pytest.raises(NotFound):
+        ends.services.text_previews.preview(kept, mine, execution_id=south.id)
+    with pytest.raises(Forbidden):
+        ends.services.text_previews.preview(kept, body)
+    assert ends.services.alert_rules.all(ends.actor) == []
+
+
 def test_an_incident_is_seen_acknowledged_noted_and_closed(browser_client: FlaskClient, ends: Ends) -> None:
     assert "No incidents yet" in words(text(browser_client.get("/incidents")))
     rule, job = ends.services.alert_rules.create(ends.actor, BODY), ends.job()

@@ -38,6 +38,7 @@ from web.views.common import (
     unknown_filters,
 )
 from web.views.run_with import answer_run_with, run_with_page
+from web.views.told import told_of_execution
 
 blueprint = Blueprint("executions_pages", __name__, url_prefix="/executions")
 
@@ -129,6 +130,9 @@ def show(execution_id: str) -> str:
     """Shows one execution: progress, result, error, log."""
     execution = services().history.get(actor(), execution_id)
     failing, history = _failing(execution), services().history
+    deliveries = services().deliveries.of_execution(actor(), execution_id)
+    explained = [] if execution.is_live else services().explanations.of(actor(), execution)
+    incidents = sorted({line.incident_id for line in explained if line.incident_id})
     return render_template(
         "execution.html",
         execution=execution,
@@ -138,8 +142,9 @@ def show(execution_id: str) -> str:
         unplaced=_unplaced(execution),
         failing=failing,
         causes=history.causes(actor(), execution),
-        deliveries=services().deliveries.of_execution(actor(), execution_id),
-        explained=[] if execution.is_live else services().explanations.of(actor(), execution),
+        deliveries=deliveries,
+        told=told_of_execution(execution_id, incidents, {delivery.id for delivery in deliveries}),
+        explained=explained,
         effects=history.effects(actor(), execution_id),
         neighbours=history.neighbours(actor(), execution),
         has_success=history.success_before(actor(), execution) is not None,

@@ -13,16 +13,14 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from app.accounts.permissions import May, lacks
 from app.errors import Conflict, JobwrightError, NotFound, ValidationFailed
 from app.notification.announcing import AlertSeverity, SubjectKind
-from app.notification.delivery import Delivery, place_from
+from app.notification.delivery import place_from
 from app.notification.incidents.incident import Incident, IncidentFilter, IncidentState
-from app.notification.message import MessageKind
-from app.notification.quiet.batches import message_id
-from app.notification.quiet.entry import WORDS, Entry, EntryFilter
 from app.queue.execution import Execution
 from templates_lib.messages import say, say_many
 from web.current import actor, services
 from web.filters.alerts import INCIDENT_STATES, SEVERITIES, SUBJECTS, VIA_WORDS
 from web.views.common import is_refused, tell, unknown_filters
+from web.views.told import told_of_incident
 
 blueprint = Blueprint("incidents_pages", __name__, url_prefix="/incidents")
 
@@ -31,13 +29,6 @@ FILTERS = ("state", "rule", "severity", "q", "subject", "before")
 OPEN, ALL = "open", "all"
 OPEN_STATES = (IncidentState.FIRING, IncidentState.ACKNOWLEDGED, IncidentState.PENDING)  # in the order of the list
 SHOWN_EXECUTIONS = 20
-READ_ANNOUNCEMENTS = 100
-KIND_WORDS = {
-    MessageKind.FIRING: say("Alert"),
-    MessageKind.REMINDER: say("Reminder"),
-    MessageKind.RECOVERY: say("Recovery"),
-    MessageKind.NOTICE: say("Notice"),
-}
 
 
 @blueprint.get("")
@@ -159,7 +150,7 @@ class Moment:
 
 def _page(incident: Incident, *, note: str = "", error: str = "") -> str:
     executions, gone = _executions(incident)
-    told, more_told = _told(incident)
+    told, more_told = told_of_incident(incident.id)
     return render_template(
         "incident.html",
         incident=incident,
@@ -171,8 +162,6 @@ def _page(incident: Incident, *, note: str = "", error: str = "") -> str:
         gone=gone,
         told=told,
         more_told=more_told,
-        reasons=WORDS,
-        kinds=KIND_WORDS,
         note=note,
         error=error,
         acts=lacks(actor(), May.ACKNOWLEDGE) is None,
@@ -196,30 +185,6 @@ def _executions(incident: Incident) -> tuple[list[Execution], int]:
         except NotFound:
             continue
     return rows, len(incident.executions) - len(rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One announcement of an incident for one channel, with its message if it is in one."""
-
-    entry: Entry
-    delivery: Delivery | None
-
-
-def _told(incident: Incident) -> tuple[list[Told], bool]:
-    """Returns what became of the newest announcement of an incident for each channel, and whether there are more announcements."""
-    entries, more = services().announced.page(actor(), EntryFilter(incident_id=incident.id), limit=READ_ANNOUNCEMENTS)
-    newest = {entry.target_key: entry for entry in reversed(entries)}
-    return [Told(entry, _delivery(entry)) for entry in reversed(newest.values())], more or len(newest) < len(entries)
-
-
-def _delivery(entry: Entry) -> Delivery | None:
-    """Returns the message that an announcement is in; None if it is in none, or if it is no longer kept."""
-    delivery_id = message_id(entry)
-    try:
-        return services().deliveries.get(actor(), delivery_id) if delivery_id is not None else None
-    except NotFound:
-        return None
 
 
 def _moments(incident: Incident) -> Iterator[Moment]:

@@ -179,4 +179,12 @@ def delete(rule_id: str) -> Any:
 
 def _page(editor: Editor, rule: AlertRule | None = None, errors: Collection[FieldError] = (), *, preview: TextPreview | None = None) -> str:
     shown = editor.present(errors)
-    return render_template("rule_form.html", rule=rule, controls=shown.controls, errors=shown.summary, names=NAMES, preview=preview)
+    return render_template(
+        "rule_form.html",
+        rule=rule,
+        controls=shown.controls,
+        errors=shown.summary,
+        names=NAMES,
+        preview=preview,
+        mail_problem=services().outlook.mail_problem(),
+    )

@@ -78,6 +78,7 @@ def test_a_rule_is_created_changed_switched_and_deleted(browser_client: FlaskCli
         "Several runs in a row failed",
         "The jobs with some tags",
         "Send reminders",
+        "JOBWRIGHT_NOTIFY_CONNECTION",  # mail is not set up, and the viewer's address is offered
     ):
         assert title in form
     wrong = post(browser_client, "/rules/new", {"/name": "Nights", "/to": "nobody"})
@@ -220,9 +221,10 @@ def test_an_incident_is_seen_acknowledged_noted_and_closed(browser_client: Flask
 
 def test_an_incident_says_who_was_notified_and_what_is_held_back(browser_client: FlaskClient, ends: Ends, store: Store) -> None:
     ends.services.alert_rules.create(ends.actor, BODY)
-    for job in (ends.job("Night"), ends.job("Day")):  # both are in one message
-        ends.end(job)
-    pages = [f"/incidents/{row.id}" for row in ends.services.incidents.page(ends.actor, IncidentFilter(), limit=3)[0]]
+    runs = [ends.end(job) for job in (ends.job("Night"), ends.job("Day"))]  # both are in one message
+    pages = [f"/executions/{run.id}" for run in runs] + [
+        f"/incidents/{row.id}" for row in ends.services.incidents.page(ends.actor, IncidentFilter(), limit=3)[0]
+    ]
     for page in pages:
         assert re.search(r"ops@example.com Alert · .{1,20}Waiting to be sent", words(text(browser_client.get(page))))
     ends.tell()

@@ -1,0 +1,67 @@
+"""What became of the announcements of alert rules: what pages say of who was notified."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from app.errors import NotFound
+from app.notification.delivery import Delivery
+from app.notification.message import MessageKind
+from app.notification.quiet.batches import message_id
+from app.notification.quiet.entry import WORDS, Entry, EntryFilter
+from templates_lib.messages import say
+from web.current import actor, services
+
+READ_ANNOUNCEMENTS = 100  # of an incident, the newest ones
+KIND_WORDS = {
+    MessageKind.FIRING: say("Alert"),
+    MessageKind.REMINDER: say("Reminder"),
+    MessageKind.RECOVERY: say("Recovery"),
+    MessageKind.NOTICE: say("Notice"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One announcement for one channel, with its message if it is in one."""
+
+    entry: Entry
+    delivery: Delivery | None
+
+    @property
+    def kind(self) -> str:
+        """Returns what the announcement is, in a word."""
+        return KIND_WORDS.get(self.entry.kind, "")
+
+    @property
+    def why_held(self) -> str:
+        """Returns why the announcement is held back; empty if it is not."""
+        return WORDS[self.entry.hold.why] if self.entry.hold is not None and self.entry.status == "held" else ""
+
+
+def told_of_incident(incident_id: str) -> tuple[list[Told], bool]:
+    """Returns what became of the newest announcement of an incident for each channel, and whether there are more announcements."""
+    entries, more = services().announced.page(actor(), EntryFilter(incident_id=incident_id), limit=READ_ANNOUNCEMENTS)
+    newest = {entry.target_key: entry for entry in reversed(entries)}
+    return [_told(entry) for entry in reversed(newest.values())], more or len(newest) < len(entries)
+
+
+def told_of_execution(execution_id: str, incidents: Collection[str], shown: Collection[str]) -> list[Told]:
+    """Returns what became of the announcements of some incidents that an execution has caused, without those whose delivery is shown."""
+    rows = [
+        _told(entry)
+        for incident_id in incidents
+        for entry in services().announced.page(actor(), EntryFilter(incident_id=incident_id), limit=READ_ANNOUNCEMENTS)[0]
+        if entry.announcement.execution_id == execution_id and message_id(entry) not in shown
+    ]
+    return sorted(rows, key=lambda row: row.entry.created_at, reverse=True)
+
+
+def _told(entry: Entry) -> Told:
+    """Returns an announcement with its message. There is none if it waits or is held back, or if the message is no longer kept."""
+    delivery_id = message_id(entry)
+    try:
+        return Told(entry, services().deliveries.get(actor(), delivery_id) if delivery_id is not None else None)
+    except NotFound:
+        return Told(entry, None)

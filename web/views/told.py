@@ -41,19 +41,26 @@ class Told:
 
 
 def told_of_incident(incident_id: str) -> tuple[list[Told], bool]:
-    """Returns what became of the newest announcement of an incident for each channel, and whether there are more announcements."""
+    """Returns one announcement of an incident for each channel: the newest that is in a message, or the newest if none is. Returns also
+    whether there are more announcements."""
     entries, more = services().announced.page(actor(), EntryFilter(incident_id=incident_id), limit=READ_ANNOUNCEMENTS)
-    newest = {entry.target_key: entry for entry in reversed(entries)}
-    return [_told(entry) for entry in reversed(newest.values())], more or len(newest) < len(entries)
+    shown: dict[str, Entry] = {}
+    for entry in reversed(entries):
+        before = shown.get(entry.target_key)
+        if before is None or message_id(entry) is not None or message_id(before) is None:
+            shown[entry.target_key] = entry
+    rows = sorted(shown.values(), key=lambda entry: entry.created_at, reverse=True)
+    return [_told(entry) for entry in rows], more or len(rows) < len(entries)
 
 
 def told_of_execution(execution_id: str, incidents: Collection[str], shown: Collection[str]) -> list[Told]:
-    """Returns what became of the announcements of some incidents that an execution has caused, without those whose delivery is shown."""
+    """Returns what became of the announcements of some incidents that an execution has caused, without reminders, and without those whose
+    delivery is shown."""
     rows = [
         _told(entry)
         for incident_id in incidents
         for entry in services().announced.page(actor(), EntryFilter(incident_id=incident_id), limit=READ_ANNOUNCEMENTS)[0]
-        if entry.announcement.execution_id == execution_id and message_id(entry) not in shown
+        if entry.announcement.execution_id == execution_id and entry.kind is not MessageKind.REMINDER and message_id(entry) not in shown
     ]
     return sorted(rows, key=lambda row: row.entry.created_at, reverse=True)
 

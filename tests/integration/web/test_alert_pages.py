@@ -240,6 +240,23 @@ def test_an_incident_says_who_was_notified_and_what_is_held_back(browser_client:
     assert "Held back" in shown
 
 
+def test_who_was_notified_stays_on_the_page_when_a_later_message_is_held_back(browser_client: FlaskClient, ends: Ends) -> None:
+    ends.services.alert_rules.create(ends.actor, BODY)
+    job = ends.job()
+    run = ends.end(job)
+    ends.tell()
+    page = f"/incidents/{ends.incident()}"
+    until = (ends.clock.now() + timedelta(hours=1)).isoformat()
+    ends.services.mutes.create(ends.actor, {"reason": "Work", "ends_at": until, "jobs": ["Night"]})
+    ends.end(job, Status.SUCCESS)
+    ends.tell()
+    shown = text(browser_client.get(page))
+    assert 'href="/deliveries/' in shown
+    assert "Muted: Work" not in shown
+    assert f"/announcements?incident={page.rpartition('/')[2]}" in shown
+    assert 'href="/deliveries/' in text(browser_client.get(f"/executions/{run.id}"))
+
+
 def test_the_pages_of_a_job_and_an_execution_say_who_hears_what_and_why(browser_client: FlaskClient, ends: Ends) -> None:
     job = ends.job(notifications={"on_failure": ["anna@example.com"]})
     early = ends.end(job)

@@ -7,9 +7,9 @@ from typing import Any
 
 from pymongo.database import Database
 
-from app.execution.ends import EndedRun, LiveRun
+from app.execution.ends import EndCount, EndedRun, LiveRun
 from app.mongo import ANY_DATE, QUERY_TIME_MS, Document, Records
-from app.queue.model import Trigger
+from app.queue.model import Reason, Trigger
 from app.queue.shape import EXECUTION
 from app.queue.store import COLLECTION
 
@@ -69,6 +69,28 @@ class EndStore:
         """Returns the ids of executions that ended in this time."""
         where: Document = {"completed_at": {"$type": "date", "$gte": begin, "$lt": end}}
         return [row["_id"] for row in self._executions.find(where, {"_id": 1}, max_time_ms=QUERY_TIME_MS).limit(limit)]
+
+    def counts_since(self, begin: datetime) -> list[EndCount]:
+        """Returns how many executions ended since then, by job and status, without those of backfills and previews."""
+        where = {"completed_at": {**ANY_DATE, "$gte": begin}, "dry": {"$ne": True}, "triggered_by": {"$ne": Trigger.BACKFILL.value}}
+        last = {"$max": {"at": "$completed_at", "id": "$_id"}}
+        count = {"$sum": {"$ifNull": ["$due_times.count", 1]}}
+        stages: list[Document] = [
+            {"$match": where},
+            {"$group": {"_id": {"job": "$job_id", "status": "$status"}, "count": count, "last": last}},
+        ]
+        rows = self._executions.aggregate(stages, maxTimeMS=QUERY_TIME_MS)
+        return [
+            EndCount(job_id=row["_id"]["job"], status=row["_id"]["status"], count=row["count"], **row["last"])
+            for row in rows
+            if isinstance(row["_id"].get("job"), str) and isinstance(row["_id"].get("status"), str)
+        ]
+
+    def lost_since(self, begin: datetime, limit: int) -> list[tuple[datetime, str]]:
+        """Returns when executions ended of which a worker had lost an attempt, each with its id, the latest one first."""
+        where = {"completed_at": {**ANY_DATE, "$gte": begin}, "attempts.reason": Reason.LOST_WORKER.value}
+        rows = self._executions.find(where, {"completed_at": 1}, max_time_ms=QUERY_TIME_MS).sort("completed_at", -1).limit(limit)
+        return [(row["completed_at"], row["_id"]) for row in rows]
 
 
 def _live_from(row: Document) -> LiveRun:

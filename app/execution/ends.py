@@ -44,6 +44,18 @@ class LiveRun:
     started_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndCount:
+    """How many runs of a job ended as `status`; `at` and `id` are those of the last one. A record of several missed due times counts as
+    all of them."""
+
+    job_id: str
+    status: str
+    count: int
+    at: datetime
+    id: str
+
+
 def ended_run(execution: Execution) -> EndedRun | None:
     """Returns the end of an execution in brief; None if it has not ended, or was a preview."""
     if execution.completed_at is None or execution.dry or execution.is_live:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from app.connections.inventory import Inventory
@@ -14,11 +13,9 @@ from app.notification.announcing import Announcer
 from app.notification.incidents.applying import Incidence
 from app.notification.incidents.ends import AlertEnds
 from app.notification.incidents.links import AcknowledgeLinks
-from app.notification.incidents.overdue import MOST_JOBS, OverdueJobs
 from app.notification.incidents.telling import Addresses, Wording
-from app.notification.incidents.upkeep import AlertUpkeep
 from app.notification.rules.book import RuleBook
-from app.notification.rules.facts import facts_of, facts_of_run
+from app.notification.rules.facts import facts_of_run
 from app.notification.rules.rule import JobFacts
 from app.queue.execution import Execution
 
@@ -81,52 +78,3 @@ def build_alert_ends(stores: Stores, services: Services, announcer: Announcer | 
 
 def _jitter(job: Job | None) -> float:
     return float(job.definition.schedule.jitter_seconds) if job is not None else 0.0
-
-
-class RegistryOfJobs:
-    """What rules by time ask of jobs and calendars; implements app.notification.incidents.overdue.Registry."""
-
-    def __init__(self, stores: Stores, services: Services) -> None:
-        self._stores, self._services = stores, services
-
-    def get(self, job_id: str) -> Job | None:
-        return self._stores.jobs.get(job_id)
-
-    def due(self, before: datetime) -> list[Job]:
-        return self._stores.dispatch.find_due(before, MOST_JOBS)
-
-    def enabled(self) -> list[Job]:
-        return self._stores.lists.enabled(MOST_JOBS)
-
-    def is_closed(self, calendars: Sequence[str], at: datetime) -> bool:
-        return self._services.calendars.of(calendars).at(at) is not None
-
-    def facts(self, job: Job) -> JobFacts:
-        return facts_of(job)
-
-
-def build_overdue_jobs(stores: Stores, services: Services, announcer: Announcer) -> OverdueJobs:
-    """Returns what applies rules by time."""
-    return OverdueJobs(
-        book=RuleBook(stores.alert_rules),
-        incidents=stores.incidents,
-        incidence=build_incidence(stores, services, announcer),
-        ends=stores.ends,
-        registry=RegistryOfJobs(stores, services),
-        clock=services.clock,
-    )
-
-
-def build_alert_upkeep(stores: Stores, services: Services, announcer: Announcer | None = None) -> AlertUpkeep:
-    """Returns what looks after incidents, for each node that plans. It has people told by `announcer`, or as the settings say."""
-    announcer = announcer or build_announcer(services.settings, stores, services.clock)
-    return AlertUpkeep(
-        book=RuleBook(stores.alert_rules),
-        incidents=stores.incidents,
-        incidence=build_incidence(stores, services, announcer),
-        ends=stores.ends,
-        alert_ends=build_alert_ends(stores, services, announcer),
-        find=stores.queue.get,
-        overdue=build_overdue_jobs(stores, services, announcer),
-        clock=services.clock,
-    )

@@ -16,7 +16,7 @@ from app.connections.vault import Vault
 from app.execution.retention import Retention
 from app.executors.base import Executor
 from app.executors.local.executor import LocalExecutor
-from app.factory.alerts import build_alert_upkeep
+from app.factory.alert_upkeep import build_alert_upkeep
 from app.factory.broker import build_hearing, build_releasing
 from app.factory.bus import build_bus
 from app.factory.database import Store

@@ -14,7 +14,7 @@ from app.notification.announcing import SubjectKind
 from app.notification.incidents.ends import NEEDED_RUNS
 from app.notification.incidents.incident import Incident, IncidentFilter, IncidentState
 from app.notification.incidents.store import IncidentStore
-from app.notification.rules.conditions import MOMENTS
+from app.notification.rules.conditions import ABOUT_JOBS, MOMENTS
 from app.notification.rules.judging import Verdict, judge
 from app.notification.rules.rule import AlertRule, JobFacts
 from app.notification.rules.store import AlertRuleStore
@@ -65,7 +65,7 @@ class Explanations:
         require(actor, May.SEE_RULES)
         run = ended_run(execution)
         job = self._facts_of(execution)
-        rules = [rule for rule in self._rules.all() if not rule.damaged and rule.scope.covers(job)]
+        rules = [rule for rule in self._rules.all() if not rule.damaged and rule.type in ABOUT_JOBS and rule.scope.covers(job)]
         if run is None or not rules:
             return []
         about_job = IncidentFilter(subject_kind=SubjectKind.JOB.value, subject_id=job.id)

@@ -18,7 +18,7 @@ from app.notification.incidents.ends import NEEDED_RUNS, moment_of, subject_of
 from app.notification.incidents.incident import Incident, IncidentState, Mark, Telling
 from app.notification.incidents.telling import Wording
 from app.notification.message import Message, MessageKind
-from app.notification.rules.conditions import BY_TIME, MOMENTS, Condition
+from app.notification.rules.conditions import BY_TIME, MOMENTS, OF_INSTALLATION, Condition
 from app.notification.rules.expressions import event_of, holds
 from app.notification.rules.judging import Verdict, judge
 from app.notification.rules.rule import AlertRule, JobFacts, ScopeKind
@@ -118,7 +118,10 @@ class TextPreviews:
         return say("Preview: the condition does not hold for this run.")
 
     def _choices(self, actor: Actor, rule: AlertRule) -> tuple[Execution, ...]:
-        """Returns the newest runs that a rule is about; if there are none, the newest ones of its jobs."""
+        """Returns the newest runs that a rule is about; if there are none, the newest ones of its jobs. A rule about what all jobs share
+        has none."""
+        if rule.type in OF_INSTALLATION:
+            return ()
         for statuses in (_STATUSES.get(rule.type, FAILURES), RAN):
             found = [execution for execution in self._newest(actor, rule, statuses) if self._is_about(rule, execution)]
             if found:

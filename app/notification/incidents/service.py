@@ -24,7 +24,7 @@ Change = Callable[[Incident], Incident]
 
 
 class Incidents:
-    """The incidents. Who is limited to groups sees those about jobs of these groups, and no others."""
+    """The incidents. Who is limited to groups sees those about jobs of these groups, and about these groups as a whole."""
 
     def __init__(self, *, store: IncidentStore, links: AcknowledgeLinks, audit: AuditTrail, clock: Clock) -> None:
         self._store, self._links, self._audit, self._clock = store, links, audit, clock
@@ -137,7 +137,6 @@ class Incidents:
 
     def _existing(self, actor: Actor, incident_id: str) -> Incident:
         incident = self._store.get(incident_id)
-        about_job = incident is not None and incident.subject.kind is SubjectKind.JOB
-        if incident is None or not (actor.groups is None or (about_job and sees_group(actor, incident.subject.group))):
+        if incident is None or not sees_group(actor, incident.subject.group):
             raise NotFound("incident", incident_id)
         return incident

@@ -116,7 +116,7 @@ class IncidentStore:
         return None if row is None else incident_from(row)
 
     def page(self, wanted: IncidentFilter, *, groups: Collection[str] | None, limit: int) -> list[Incident]:
-        """Returns incidents, newest first; with `groups` only those about jobs of these groups."""
+        """Returns incidents, newest first; with `groups` only those about these groups or jobs of them."""
         where = {**_query(wanted), **_in_groups(groups)}
         rows = self._incidents.find(where).sort([("opened_at", -1), ("_id", -1)]).limit(limit).max_time_ms(QUERY_TIME_MS)
         return [incident_from(row) for row in rows]
@@ -144,7 +144,7 @@ class IncidentStore:
 
 
 def _in_groups(groups: Collection[str] | None) -> Document:
-    return {} if groups is None else {"subject.kind": SubjectKind.JOB.value, "subject.group": {"$in": sorted(groups)}}
+    return {} if groups is None else {"subject.group": {"$in": sorted(groups)}}
 
 
 def _query(wanted: IncidentFilter) -> Mapping[str, Any]:

@@ -65,6 +65,8 @@ class Wording:
         labels = dict(self._facts.labels(subject.id)) if subject.kind is SubjectKind.JOB else {subject.kind.value: subject.name}
         if execution is not None and execution.error is not None:
             labels["error"] = execution.error.type
+        if execution is not None and execution.execution_host:
+            labels["node"] = execution.execution_host
         return Announcement(
             key=f"{incident.id}:{telling.number}",
             incident_id=incident.id,

@@ -12,6 +12,7 @@ from app.notification.incidents.applying import Incidence
 from app.notification.incidents.ends import AlertEnds
 from app.notification.incidents.overdue import OverdueJobs
 from app.notification.incidents.store import IncidentStore
+from app.notification.incidents.troubles import Troubles
 from app.notification.rules.book import RuleBook
 from app.notification.rules.rule import AlertRule
 from app.queue.execution import Execution
@@ -40,10 +41,12 @@ class AlertUpkeep:
         alert_ends: AlertEnds,
         find: Callable[[str], Execution | None],
         overdue: OverdueJobs,
+        troubles: Troubles,
         clock: Clock,
     ) -> None:
         self._book, self._incidents, self._incidence, self._clock = book, incidents, incidence, clock
-        self._ends, self._alert_ends, self._find, self._overdue = ends, alert_ends, find, overdue
+        self._ends, self._alert_ends, self._find = ends, alert_ends, find
+        self._overdue, self._troubles = overdue, troubles
         self._caught_up: dict[str, tuple[int, datetime]] = {}  # by rule: its version, and until when ends were looked at
 
     def tick(self) -> None:
@@ -56,6 +59,7 @@ class AlertUpkeep:
             self._pass_time(rules, now)
             self._catch_up(list(rules.values()), now)
             self._overdue.tick()
+            self._troubles.tick()
 
     def forget(self, age: timedelta) -> int:
         """Removes some of the incidents that have been over for longer than this."""

@@ -44,6 +44,16 @@ class Condition(StrEnum):
     RUNNING_LONG = "running_long"  # a run takes longer than a time
     RUNNING_LONGER_THAN_USUAL = "running_longer_than_usual"  # a run takes longer than those before it
     PAUSED_BY_ITSELF = "paused_by_itself"  # a job has paused itself after too many failures
+    FAILURE_RATE = "failure_rate"  # too many of the last runs of all its jobs failed
+    MISFIRE_RATE = "misfire_rate"  # too many of the last runs of all its jobs were missed
+    CONNECTION_DOWN = "connection_down"  # a connection fails its tests
+    SERVICE_STALE = "service_stale"  # a service is silent for longer than its time to live
+    NODE_LOST = "node_lost"  # a node has vanished without having been stopped
+    SCHEDULER_STALLED = "scheduler_stalled"  # a scheduler lives and plans nothing
+    LEASES_LOST = "leases_lost"  # workers lost the locks (leases) of their attempts
+    FOLLOW_UP_GIVEN_UP = "follow_up_given_up"  # something that an end owed was given up
+    APPROVAL_WAITING = "approval_waiting"  # nobody decides about a request
+    CREDENTIAL_EXPIRES = "credential_expires"  # a token of the API expires soon
 
 
 def _type(name: Condition, title: Said, description: Said, **fields: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +69,14 @@ def _type(name: Condition, title: Said, description: Said, **fields: dict[str, A
 
 def _number(title: Said, *, least: int, most: int, default: int) -> dict[str, Any]:
     return {"type": "integer", "title": title, "minimum": least, "maximum": most, "default": default}
+
+
+def _rate(*, over: int) -> dict[str, dict[str, Any]]:
+    return {
+        "over_percent": {"type": "number", "title": say("More than (percent)"), "minimum": 0, "maximum": 100, "default": over},
+        "within_seconds": _number(say("Within (seconds)"), least=60, most=86_400, default=300),
+        "least": _number(say("With at least so many runs"), least=1, most=100_000, default=10),
+    }
 
 
 _SCHEMAS = (
@@ -155,12 +173,83 @@ _SCHEMAS = (
         say("A run takes longer than 1.25 times what 99% of the last 100 successful runs took. This needs at least 20 runs."),
     ),
     _type(Condition.PAUSED_BY_ITSELF, say("A job has paused itself"), say("A job has paused itself after too many failures in a row.")),
+    _type(
+        Condition.FAILURE_RATE,
+        say("Too many runs fail"),
+        say("Of all runs of these jobs that ended within a time, too many failed. One incident for all of them together."),
+        **_rate(over=10),
+    ),
+    _type(
+        Condition.MISFIRE_RATE,
+        say("Too many runs are missed"),
+        say("Of all runs of these jobs that were due within a time, too many were missed. One incident for all of them together."),
+        **_rate(over=5),
+    ),
+    _type(
+        Condition.CONNECTION_DOWN,
+        say("A connection does not answer"),
+        say("A connection has failed several tests in a row."),
+        failures=_number(say("Failed tests in a row"), least=1, most=100, default=2),
+    ),
+    _type(Condition.SERVICE_STALE, say("A service is silent"), say("A registered service was silent for longer than its time to live.")),
+    _type(
+        Condition.NODE_LOST,
+        say("A node is lost"),
+        say("A node does not respond and was not stopped. It is over when a node of the same role on the same host responds."),
+    ),
+    _type(
+        Condition.SCHEDULER_STALLED,
+        say("A scheduler has stalled"),
+        say("A scheduler responds, but has planned nothing for this time. Another scheduler tells it."),
+        over_seconds=_number(say("More than (seconds)"), least=10, most=MOST_SECONDS, default=30),
+    ),
+    _type(
+        Condition.LEASES_LOST,
+        say("Locks time out"),
+        say("Workers did not respond, so that the locks (leases) of their attempts ran out."),
+        count=_number(say("At least"), least=1, most=1_000, default=1),
+        within_seconds=_number(say("Within (seconds)"), least=60, most=86_400, default=300),
+    ),
+    _type(
+        Condition.FOLLOW_UP_GIVEN_UP,
+        say("A follow-up was given up"),
+        say("What follows from the end of a run, such as a notification or a dependent run, failed too often. The page System has it."),
+    ),
+    _type(
+        Condition.APPROVAL_WAITING,
+        say("A request waits for approval"),
+        say("Nobody has decided about a request within this time."),
+        over_seconds=_number(say("More than (seconds)"), least=60, most=MOST_SECONDS, default=3_600),
+    ),
+    _type(
+        Condition.CREDENTIAL_EXPIRES,
+        say("An API token expires soon"),
+        say("A valid API token expires within this time. It is over when the token is revoked or has expired."),
+        before_seconds=_number(say("Before (seconds)"), least=3_600, most=MOST_SECONDS, default=14 * 86_400),
+    ),
 )
 SCHEMAS: dict[str, dict[str, Any]] = {schema["properties"]["type"]["const"]: schema for schema in _SCHEMAS}
 # Each time they hold is told by itself: they have no incident, and nothing to recover from.
 MOMENTS = frozenset({Condition.SUCCEEDED, Condition.SUCCEEDED_AFTER_CHANGE})
+# Found in the counts of the ends of many jobs.
+RATES = frozenset({Condition.FAILURE_RATE, Condition.MISFIRE_RATE})
+# About what all jobs share.
+OF_INSTALLATION = frozenset(
+    {
+        Condition.CONNECTION_DOWN,
+        Condition.SERVICE_STALE,
+        Condition.NODE_LOST,
+        Condition.SCHEDULER_STALLED,
+        Condition.LEASES_LOST,
+        Condition.FOLLOW_UP_GIVEN_UP,
+        Condition.APPROVAL_WAITING,
+        Condition.CREDENTIAL_EXPIRES,
+    }
+)
 BY_TIME = frozenset(
     {
+        *RATES,
+        *OF_INSTALLATION,
         Condition.LATE,
         Condition.DEADLINE,
         Condition.NEVER_RAN,
@@ -171,7 +260,7 @@ BY_TIME = frozenset(
     }
 )
 BY_EVENT = frozenset(Condition) - BY_TIME
-ABOUT_JOBS = frozenset(Condition)
+ABOUT_JOBS = frozenset(Condition) - OF_INSTALLATION - RATES  # each job by itself
 CONDITION_SCHEMA: dict[str, Any] = {"title": say("Condition"), "oneOf": list(_SCHEMAS)}
 
 

@@ -17,7 +17,7 @@ from app.errors import DuplicateName, FieldError, LimitReached, NotFound, StaleV
 from app.jobs.directory import JobDirectory
 from app.jobs.recipients import channel_of
 from app.jobs.schema import RecipientField
-from app.notification.rules.conditions import ABOUT_JOBS, BY_TIME, Condition
+from app.notification.rules.conditions import ABOUT_JOBS, BY_TIME, OF_INSTALLATION, Condition
 from app.notification.rules.expressions import problem
 from app.notification.rules.rule import AlertRule, JobFacts, ScopeKind, body_of, covering, rule_from
 from app.notification.rules.schema import RULE_SCHEMA
@@ -176,6 +176,8 @@ class AlertRules:
     def _scope_problems(self, body: Mapping[str, Any]) -> list[FieldError]:
         scope = body.get("scope") or {"kind": ScopeKind.ALL.value}
         kind, values = scope["kind"], scope.get("values", [])
+        if body["condition"]["type"] in OF_INSTALLATION and kind != ScopeKind.ALL:
+            return [FieldError("/scope/kind", say("must be all jobs, because this condition is about what all jobs share"))]
         if kind == ScopeKind.ALL:
             return [FieldError("/scope/values", say("must be empty, because the rule applies to all jobs"))] if values else []
         if not values:
@@ -205,7 +207,7 @@ class AlertRules:
 
     def _is_narrow(self, actor: Actor, rule: AlertRule) -> bool:
         """Returns whether a rule is about jobs alone that the actor sees."""
-        if rule.type not in ABOUT_JOBS:
+        if rule.type in OF_INSTALLATION:
             return False
         match rule.scope.kind:
             case ScopeKind.JOB:

@@ -13,7 +13,8 @@ from app.config import Settings
 from app.errors import ValidationFailed
 from app.execution.log_store import chunk
 from app.factory import Store, build_services
-from app.factory.alerts import build_alert_ends, build_alert_upkeep
+from app.factory.alert_upkeep import build_alert_upkeep
+from app.factory.alerts import build_alert_ends
 from app.factory.quiet import build_quieting
 from app.factory.stores import Stores
 from app.jobs.model import Job, RetryOn

@@ -14,7 +14,8 @@ from app.clock import ManualClock
 from app.config import Settings
 from app.errors import Conflict, DuplicateName, Forbidden, NotFound, StaleVersion, ValidationFailed
 from app.factory import Store, build_services
-from app.factory.alerts import build_alert_ends, build_alert_upkeep
+from app.factory.alert_upkeep import build_alert_upkeep
+from app.factory.alerts import build_alert_ends
 from app.factory.stores import Stores
 from app.jobs.model import Job, RetryOn
 from app.notification.announcing import PlainAnnouncer

@@ -11,7 +11,7 @@ from app.audit.model import SYSTEM, Actor
 from app.clock import ManualClock
 from app.config import Settings
 from app.factory import Store
-from app.factory.alerts import build_alert_upkeep
+from app.factory.alert_upkeep import build_alert_upkeep
 from app.jobs.model import Job
 from app.mongo import Document
 from app.notification.incidents.incident import IncidentFilter

@@ -15,6 +15,7 @@ from app.metrics.ends import values_of
 from app.metrics.service import Metrics, Values
 from app.metrics.state import (
     connection_values,
+    incident_values,
     job_values,
     maintenance_values,
     monitor_values,
@@ -75,6 +76,7 @@ def build_metrics(ground: Ground, unplaced: Unplaced, node_control: NodeControl)
             "outbox": lambda: outbox_values(outboxes(settings, stores), clock.now()),
             "notifications": notifications,
             "monitor": lambda: monitor_values(build_monitor(settings, stores).state(), clock.now()),
+            "incidents": lambda: incident_values(stores.incidents.counts_by_state()),
             "maintenance": lambda: maintenance_values(stores.maintenance.get),
         },
         clock=clock,

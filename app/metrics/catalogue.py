@@ -218,6 +218,14 @@ METRICS = (
         "For how many seconds calls of the outside monitor have failed; missing if JOBWRIGHT_MONITOR_URL is not set",
     ),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_channels_broken", "Channels that refused a message and have taken none since"),
+    _metric(
+        Kind.GAUGE,
+        Source.DATABASE,
+        "jobwright_incidents",
+        "Open incidents of alert rules: `pending`, `firing` or `acknowledged`",
+        "state",
+        "severity",
+    ),
     _metric(Kind.GAUGE, Source.DATABASE, "jobwright_maintenance", "Whether maintenance keeps runs from starting: 1, or 0"),
 )
 BY_NAME = {metric.name: metric for metric in METRICS}

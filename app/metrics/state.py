@@ -11,6 +11,8 @@ from app.execution.measured_store import RunningNow, Waiting
 from app.execution.statistics_store import UnplacedRuns
 from app.measures import Labels
 from app.metrics.service import Values
+from app.notification.announcing import AlertSeverity
+from app.notification.incidents.incident import IncidentState
 from app.notification.monitor.model import PARTS, MonitorState
 from app.outbox.store import OutboxStore
 from app.scheduling.node_store import NodeRole, NodeSeen
@@ -120,6 +122,13 @@ def monitor_values(state: MonitorState, now: datetime) -> Values:
         if state.pings.pinged_at is not None:
             values["jobwright_monitor_ping_age_seconds"] = {(): _age(state.pings.pinged_at, now)}
     return values
+
+
+def incident_values(counts: Mapping[tuple[str, str], int]) -> Values:
+    """The open incidents. What a damaged one says of itself is left out."""
+    open_states = [state.value for state in IncidentState if state is not IncidentState.RESOLVED]
+    known = [(state, severity.value) for state in open_states for severity in AlertSeverity]
+    return {"jobwright_incidents": {labels: float(counts.get(labels, 0)) for labels in known}}
 
 
 def maintenance_values(get: Callable[[], object | None]) -> Values:

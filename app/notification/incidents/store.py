@@ -131,6 +131,15 @@ class IncidentStore:
         rows = self._incidents.aggregate(stages, maxTimeMS=QUERY_TIME_MS)
         return {str(row["_id"]): row["count"] for row in rows}
 
+    def counts_by_state(self) -> dict[tuple[str, str], int]:
+        """Returns how many incidents are open, by state and severity."""
+        stages: list[Document] = [
+            {"$match": {"open": True}},
+            {"$group": {"_id": {"state": "$state", "severity": "$severity"}, "count": {"$sum": 1}}},
+        ]
+        rows = self._incidents.aggregate(stages, maxTimeMS=QUERY_TIME_MS)
+        return {(str(row["_id"].get("state")), str(row["_id"].get("severity"))): row["count"] for row in rows}
+
     def count_firing(self, *, groups: Collection[str] | None, most: int) -> int:
         """Returns how many incidents nobody has acknowledged of which people were told; `most` if there are more."""
         where = {"open": True, "state": IncidentState.FIRING.value, **_in_groups(groups)}

@@ -18,6 +18,7 @@ from app.factory.alert_upkeep import build_alert_upkeep
 from app.factory.alerts import build_alert_ends
 from app.factory.stores import Stores
 from app.jobs.model import Job, RetryOn
+from app.metrics.state import incident_values
 from app.notification.announcing import PlainAnnouncer
 from app.notification.delivery import Delivery, DeliveryFilter
 from app.notification.incidents.ends import AlertEnds
@@ -183,6 +184,21 @@ def test_waits_reminders_and_escalations_come_by_time(house: House) -> None:
         house.upkeep.tick()
         assert len(house.told()) == told, seconds
     assert [delivery.recipients for delivery in house.deliveries()].count(("boss@example.com",)) == 1
+
+
+def test_open_incidents_are_counted_by_state_and_severity(house: House) -> None:
+    house.rule(severity="critical")
+    house.rule(name="Later", wait_seconds=600)
+    jobs = [house.job(name) for name in ("One", "Two", "Three")]
+    for job in jobs:
+        house.ends.carry_out(house.end(job))
+    house.ends.carry_out(house.end(jobs[0], Status.SUCCESS))
+    values = incident_values(house.stores.incidents.counts_by_state())["jobwright_incidents"]
+    assert {labels: count for labels, count in values.items() if count} == {("firing", "critical"): 2.0, ("pending", "warning"): 2.0}
+    assert len(values) == 9, "a state without incidents is 0"
+    house.database["incidents"].update_many({"state": "firing"}, {"$set": {"state": "odd", "severity": {"x": 1}}})
+    damaged = incident_values(house.stores.incidents.counts_by_state())["jobwright_incidents"]
+    assert sum(damaged.values()) == 2.0
 
 
 def test_an_acknowledged_incident_is_quiet_until_it_is_over(house: House) -> None:

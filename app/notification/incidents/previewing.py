@@ -18,7 +18,7 @@ from app.notification.incidents.ends import NEEDED_RUNS, moment_of, subject_of
 from app.notification.incidents.incident import Incident, IncidentState, Mark, Telling
 from app.notification.incidents.telling import Wording
 from app.notification.message import Message, MessageKind
-from app.notification.rules.conditions import BY_TIME, MOMENTS, OF_INSTALLATION, Condition
+from app.notification.rules.conditions import ABOUT_JOBS, BY_TIME, MOMENTS, Condition
 from app.notification.rules.expressions import event_of, holds
 from app.notification.rules.judging import Verdict, judge
 from app.notification.rules.rule import AlertRule, JobFacts, ScopeKind
@@ -76,11 +76,13 @@ class TextPreviews:
 
     def preview(self, actor: Actor, body: Any, *, execution_id: str = "", language: str = "") -> TextPreview:
         """Returns the message of a rule that is not saved, for an execution that the actor sees; for the newest one that the rule is about,
-        if none is named. The language is that of the first recipient, if none is given. Raises ValidationFailed, NotFound, Forbidden."""
+        if none is named. A rule that is not about single jobs has no preview. The language is that of the first recipient, if none is given.
+        Raises ValidationFailed, NotFound, Forbidden."""
         rule = self._rules.draft(actor, body)
         require(actor, May.SEE_EXECUTIONS)
         choices = self._choices(actor, rule)
-        execution = self._history.get(actor, execution_id) if execution_id else next(iter(choices), None)
+        named = execution_id if rule.type in ABOUT_JOBS else ""
+        execution = self._history.get(actor, named) if named else next(iter(choices), None)
         run = None if execution is None else ended_run(execution)
         if execution is None or run is None:
             return TextPreview(choices=choices)
@@ -118,9 +120,9 @@ class TextPreviews:
         return say("Preview: the condition does not hold for this run.")
 
     def _choices(self, actor: Actor, rule: AlertRule) -> tuple[Execution, ...]:
-        """Returns the newest runs that a rule is about; if there are none, the newest ones of its jobs. A rule about what all jobs share
-        has none."""
-        if rule.type in OF_INSTALLATION:
+        """Returns the newest runs that a rule is about; if there are none, the newest ones of its jobs. A rule that is not about
+        single jobs has none."""
+        if rule.type not in ABOUT_JOBS:
             return ()
         for statuses in (_STATUSES.get(rule.type, FAILURES), RAN):
             found = [execution for execution in self._newest(actor, rule, statuses) if self._is_about(rule, execution)]

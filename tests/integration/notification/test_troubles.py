@@ -343,3 +343,12 @@ def test_a_rate_counts_the_jobs_of_its_rule_alone_and_is_seen_by_their_group(hou
     for group, count in (("shop", 1), ("other", 0)):
         person = replace(admin, groups=frozenset({group}))
         assert len(house.services.incidents.page(person, IncidentFilter(), limit=5)[0]) == count
+
+
+@pytest.mark.parametrize("type", [Condition.NODE_LOST, Condition.FAILURE_RATE])
+def test_a_rule_that_is_not_about_single_jobs_has_no_preview(house: House, type: Condition) -> None:
+    house.end(house.job(), Status.FAILED)
+    (failed,) = house.database["job_executions"].distinct("_id")
+    for execution_id in ("", failed):
+        shown = house.services.text_previews.preview(house.actor, {**RULE, "condition": defaults(type)}, execution_id=execution_id)
+        assert (shown.message, shown.choices) == (None, ())

@@ -76,8 +76,8 @@ class TextPreviews:
 
     def preview(self, actor: Actor, body: Any, *, execution_id: str = "", language: str = "") -> TextPreview:
         """Returns the message of a rule that is not saved, for an execution that the actor sees; for the newest one that the rule is about,
-        if none is named. A rule that is not about single jobs has no preview. The language is that of the first recipient, if none is given.
-        Raises ValidationFailed, NotFound, Forbidden."""
+        if none is named. A rule that is not about single jobs has no preview. The language is that of the first recipient, if none is
+        given. Raises ValidationFailed, NotFound, Forbidden."""
         rule = self._rules.draft(actor, body)
         require(actor, May.SEE_EXECUTIONS)
         choices = self._choices(actor, rule)

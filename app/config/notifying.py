@@ -35,6 +35,14 @@ class NotifyingSettings:
         "Seconds between two messages that remind of several alerts",
         **at_least(1, 7 * DAY_SECONDS),
     )
+    notify_at_once: int = setting(
+        "JOBWRIGHT_NOTIFY_AT_ONCE",
+        "int",
+        5,
+        "Number of messages that a channel gets at once, within the seconds of `JOBWRIGHT_ALERT_INTERVAL_SECONDS`, because jobs name it "
+        "as a recipient. Further ones are grouped like alerts.",
+        **at_least(0, 1_000),
+    )
     alert_group_by: tuple[str, ...] = setting(
         "JOBWRIGHT_ALERT_GROUP_BY",
         "choices",

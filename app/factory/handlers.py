@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.connections.vault import Vault
 from app.execution.regroup import Regroup
 from app.execution.self_pause import SelfPause
 from app.execution.traced import TraceExecution
-from app.factory.alerts import build_alert_ends
-from app.factory.quiet import build_excerpts
-from app.factory.words import in_words
+from app.factory.alerts import FactsOfJobs, build_alert_ends
+from app.factory.quiet import build_prompt_announcer
 from app.integrations.nats.publishing import PublishEvent, PublishExecution
 from app.jobs.broken import DisableBroken
-from app.jobtemplates.parameters import ParameterPipeline
 from app.notification.incidents.ends import AlertEnds
 from app.notification.outcomes import OutcomeNotifier, TellOutcome
 from app.outbox.batches import BatchCarrier
@@ -72,17 +69,17 @@ def carriers(settings: Settings, stores: Stores, services: Services, bus: Bus | 
     return carriers
 
 
-def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tuple[EndHandler, ...]:
-    pipeline = ParameterPipeline(services.connections, Vault(services.keys))
-    notifier = OutcomeNotifier(
-        channels=stores.channels,
-        deliveries=stores.notification_deliveries,
+def build_outcome_notifier(settings: Settings, stores: Stores, services: Services) -> OutcomeNotifier:
+    """Returns what has the recipients told that jobs name themselves."""
+    return OutcomeNotifier(
+        announcer=build_prompt_announcer(settings, stores, services),
+        labels=FactsOfJobs(stores, services.catalogue).labels,
         clock=services.clock,
-        written=services.told,
-        in_words=in_words,
-        excerpts=build_excerpts(settings, stores, services.catalogue, pipeline),
         public_url=settings.public_url,
     )
+
+
+def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tuple[EndHandler, ...]:
     followers = Followers(
         jobs=stores.dependencies,
         queue=stores.queue,
@@ -96,7 +93,7 @@ def _end_handlers(settings: Settings, stores: Stores, services: Services) -> tup
         traces=services.traces,
     )
     return (
-        TellOutcome(notifier),
+        TellOutcome(build_outcome_notifier(settings, stores, services)),
         SelfPause(stores.history, services.jobs, services.pausing),
         followers,
         build_alert_ends(stores, services),

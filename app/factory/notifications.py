@@ -99,7 +99,7 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
         audit=ground.audit,
         clock=clock,
     )
-    announced = Announced(entries=stores.announcements, clock=clock)
+    announced = Announced(entries=stores.announcements, channels=stores.channels, clock=clock)
     explanations = Explanations(
         rules=stores.alert_rules,
         incidents=stores.incidents,

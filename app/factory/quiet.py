@@ -13,10 +13,11 @@ from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.parameters import ParameterPipeline
 from app.notification.composing import Composer
 from app.notification.excerpts import Excerpts, secrets_by
+from app.notification.outcomes import EndTexts, StillFailing
 from app.notification.quiet.batches import Batches
 from app.notification.quiet.entry import ROOT_KINDS
 from app.notification.quiet.grouping import Pace, Root
-from app.notification.quiet.quieting import Outlook, QuietAnnouncer, Quieting, QuietStores
+from app.notification.quiet.quieting import Outlook, PromptAnnouncer, QuietAnnouncer, Quieting, QuietStores
 
 if TYPE_CHECKING:
     from app.clock import Clock
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 def outlook_of(stores: Stores, maintenance: Callable[[], str | None]) -> Outlook:
     """Returns what decisions about announcements have to know of other parts."""
+    failing = StillFailing(stores.ends)
     return Outlook(
-        firing=stores.incidents.open_among,
+        firing=lambda incidents: {*stores.incidents.open_among(incidents), *failing.among(incidents)},
         roots=lambda: [Root.of(incident.id, incident.subject) for incident in stores.incidents.open_about(ROOT_KINDS)],
         maintenance=maintenance,
     )
@@ -41,6 +43,7 @@ def pace_of(settings: Settings) -> Pace:
         interval=timedelta(seconds=settings.alert_interval_seconds),
         repeat=timedelta(seconds=settings.alert_repeat_seconds),
         by=settings.alert_group_by,
+        at_once=settings.notify_at_once,
     )
 
 
@@ -66,9 +69,32 @@ def build_composer(settings: Settings, stores: Stores, excerpts: Excerpts) -> Co
     )
 
 
+def _end_texts(settings: Settings, stores: Stores, services: Services) -> EndTexts:
+    pipeline = ParameterPipeline(services.connections, Vault(services.keys))
+    excerpts = build_excerpts(settings, stores, services.catalogue, pipeline)
+    return EndTexts(
+        find=stores.queue.get,
+        excerpts=excerpts,
+        in_words=in_words,
+        public_url=settings.public_url,
+        others=build_composer(settings, stores, excerpts).complete,
+    )
+
+
+def build_prompt_announcer(settings: Settings, stores: Stores, services: Services) -> PromptAnnouncer:
+    """Returns what takes announcements of ends that jobs tell of by themselves."""
+    return PromptAnnouncer(
+        quieting=build_quieting(settings, stores, services),
+        entries=stores.announcements,
+        channels=stores.channels,
+        clock=services.clock,
+        wait=pace_of(settings).wait,
+    )
+
+
 def build_quieting(settings: Settings, stores: Stores, services: Services) -> Quieting:
     """Returns what decides about announcements, for each node that plans."""
-    measures, pipeline = services.metrics.measures, ParameterPipeline(services.connections, Vault(services.keys))
+    measures = services.metrics.measures
     return Quieting(
         stores=QuietStores(
             entries=stores.announcements,
@@ -84,7 +110,7 @@ def build_quieting(settings: Settings, stores: Stores, services: Services) -> Qu
             clock=services.clock,
             in_words=in_words,
             public_url=settings.public_url,
-            complete=build_composer(settings, stores, build_excerpts(settings, stores, services.catalogue, pipeline)).complete,
+            complete=_end_texts(settings, stores, services).complete,
         ),
         outlook=outlook_of(stores, services.maintenance.reason),
         clock=services.clock,

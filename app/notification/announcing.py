@@ -58,7 +58,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
-    """Something to tell people about an incident.
+    """Something to tell people about an incident, or about an end that a job tells of by itself: then it names no rule.
 
     `key` is the same each time the same thing is announced. `title`, the parts of `text`, the labels of `facts` and the words of `links`
     are sentences of the catalogue (Said) or plain texts; links are whole addresses. `labels` are what announcements can be grouped by:
@@ -82,6 +82,11 @@ class Announcement:
     labels: Mapping[str, str] = field(default_factory=dict)
     event: Mapping[str, Any] = field(default_factory=dict)
     execution_id: str | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Returns whether a job tells this by itself."""
+        return not self.rule_id
 
 
 class Announcer(Protocol):

@@ -1,25 +1,28 @@
-"""Writes the deliveries about the ends of executions: one for each channel that a job names."""
+"""What jobs tell by themselves: the end of an execution, to whom the job names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 from app.clock import Clock
+from app.execution.end_store import EndStore
 from app.jobs.model import Notifications
-from app.notification.channel_store import ChannelStore
-from app.notification.delivery import Delivery, DeliveryStatus, delivery_id
-from app.notification.delivery_store import NotificationDeliveryStore
+from app.notification.announcing import AlertSeverity, Announcement, Announcer, Subject, SubjectKind
+from app.notification.composing import Complete
 from app.notification.excerpts import Excerpts
-from app.notification.targets import Target, targets_of
-from app.notification.texts import InWords, about_end
+from app.notification.message import LONGEST_TEXT, Fact, Link, Message, MessageKind, cut
+from app.notification.texts import LONGEST_VALUE, InWords, about_end, event_of_end, facts_of_end, parts_of_end, title_of
 from app.queue.execution import Execution
 from app.queue.model import FAILURES, Status
 from app.queue.owing import End, EndHandler
-from app.signals import Signal
+from app.validation.terminal import one_line
+from templates_lib.messages import say
 
 ALARMS = FAILURES | {Status.MISSED}
 TOLD = ALARMS | {Status.SUCCESS}  # the ends that people can be notified of: not that a run was cancelled or skipped
+LOOKED_AT = 20  # ends of a job, the latest ones, of which one says whether it still fails
+_OF_JOB = "ends:"  # what the failures of one job have instead of an incident
 
 
 def recipients_of(notifications: Notifications, status: str) -> tuple[str, ...]:
@@ -29,15 +32,20 @@ def recipients_of(notifications: Notifications, status: str) -> tuple[str, ...]:
     return notifications.on_failure if status in ALARMS else ()
 
 
+def key_of_end(execution_id: str) -> str:
+    """Returns the key of the announcement of an end."""
+    return f"{execution_id}:end"
+
+
 class Notifier(Protocol):
     """Notifies people of the end of an execution."""
 
     def notify(self, execution: Execution) -> None:
-        """Writes the deliveries about the end of an execution. The same call may come again."""
+        """Has people told of the end of an execution. The same call may come again."""
 
 
 class TellOutcome(EndHandler):
-    """Notifies the recipients of a job. It only writes deliveries, which a sender sends."""
+    """Notifies the recipients of a job. It only writes what is to be sent, which a sender sends."""
 
     name = "notify"
     statuses = TOLD
@@ -54,52 +62,76 @@ class TellOutcome(EndHandler):
 
 
 class OutcomeNotifier:
-    """Writes one delivery for the mail addresses of a job, and one for each channel. `written` is sent when there is something to send."""
+    """Announces ends. `labels` returns by what announcements about a job can be grouped."""
 
-    def __init__(
-        self,
-        *,
-        channels: ChannelStore,
-        deliveries: NotificationDeliveryStore,
-        clock: Clock,
-        written: Signal,
-        in_words: InWords,
-        excerpts: Excerpts,
-        public_url: str,
-    ) -> None:
-        self._channels, self._deliveries, self._clock, self._written = channels, deliveries, clock, written
-        self._in_words, self._excerpts, self._public_url = in_words, excerpts, public_url
+    def __init__(self, *, announcer: Announcer, labels: Callable[[str], Mapping[str, str]], clock: Clock, public_url: str) -> None:
+        self._announcer, self._labels, self._clock, self._public_url = announcer, labels, clock, public_url
 
     def notify(self, execution: Execution) -> None:
-        self._deliveries.add(list(self._deliveries_of(execution)))
-        self._written.send()
+        self._announcer.announce([self._announcement(execution)])
 
-    def _deliveries_of(self, execution: Execution) -> Iterator[Delivery]:
-        for target in targets_of(self._channels, recipients_of(execution.notifications, execution.status)):
-            yield self._delivery(execution, target)
+    def _announcement(self, execution: Execution) -> Announcement:
+        good, name = execution.status == Status.SUCCESS, one_line(execution.job_name)
+        labels = dict(self._labels(execution.job_id))
+        if execution.error is not None:
+            labels["error"] = execution.error.type
+        url = f"{self._public_url.rstrip('/')}/executions/{execution.id}" if self._public_url else ""
+        return Announcement(
+            key=key_of_end(execution.id),
+            incident_id=f"{_OF_JOB}{execution.job_id}",
+            rule_id="",
+            rule="",
+            subject=Subject(kind=SubjectKind.JOB, id=execution.job_id, name=execution.job_name, group=execution.group or ""),
+            kind=MessageKind.NOTICE if good else MessageKind.FIRING,
+            severity=AlertSeverity.INFO if good else AlertSeverity.WARNING,
+            title=title_of(execution.status, name),
+            at=execution.completed_at or self._clock.now(),
+            to=recipients_of(execution.notifications, execution.status),
+            text=tuple(cut(part, LONGEST_TEXT) for part in parts_of_end(execution)),
+            facts=tuple(Fact(label=label, value=value[:LONGEST_VALUE]) for label, value in facts_of_end(execution)),
+            links=(Link(words=say("Show the execution"), url=url),) if url else (),
+            labels=labels,
+            event=event_of_end(execution),
+            execution_id=execution.id,
+        )
 
-    def _delivery(self, execution: Execution, target: Target) -> Delivery:
-        new_id, now = delivery_id(execution.id, target.channel_id, target.recipients, "end"), self._clock.now()
-        message = about_end(
+
+class StillFailing:
+    """Says which jobs still fail that have told so by themselves."""
+
+    def __init__(self, ends: EndStore) -> None:
+        self._ends = ends
+
+    def among(self, incidents: Iterable[str]) -> Collection[str]:
+        """Returns those of the ids that stand for a job whose last end was no success."""
+        return [item for item in incidents if item.startswith(_OF_JOB) and self._fails(item.removeprefix(_OF_JOB))]
+
+    def _fails(self, job_id: str) -> bool:
+        told = (run.status for run in self._ends.latest(job_id, LOOKED_AT) if run.status in TOLD)
+        return next(told, "") != Status.SUCCESS
+
+
+class EndTexts:
+    """Writes messages about one end. `others` completes those about alerts of rules."""
+
+    def __init__(
+        self, *, find: Callable[[str], Execution | None], excerpts: Excerpts, in_words: InWords, public_url: str, others: Complete
+    ) -> None:
+        self._find, self._excerpts, self._in_words, self._public_url, self._others = find, excerpts, in_words, public_url, others
+
+    def complete(self, message: Message, announcement: Announcement) -> Message:
+        """Returns the message about an end with the end of its log, as long as the execution is kept."""
+        if not announcement.is_own:
+            return self._others(message, announcement)
+        execution = self._find(announcement.execution_id or "")
+        if execution is None:
+            return message
+        return about_end(
             execution,
-            key=new_id,
-            language=target.language,
+            key=message.key,
+            language=message.language,
             public_url=self._public_url,
             in_words=self._in_words,
-            at=execution.completed_at or now,
-            excerpts=self._excerpts.of(execution, target.language, self._in_words),
-        )
-        return Delivery(
-            id=new_id,
-            channel_id=target.channel_id,
-            channel=target.channel,
-            type=target.type,
-            recipients=target.recipients,
-            execution_id=execution.id,
-            job_id=execution.job_id,
-            job_name=execution.job_name,
-            message=message,
-            status=DeliveryStatus.WAITING,
-            created_at=now,
-            due_at=now,
+            at=announcement.at,
+            excerpts=self._excerpts.of(execution, message.language, self._in_words),
         )

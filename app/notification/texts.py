@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.notification.message import LONGEST_TEXT, Excerpt, Fact, Link, Message, MessageKind, Severity, cut
 from app.queue.execution import Execution
@@ -44,7 +44,7 @@ def about_end(
     """Returns the message about the end of an execution."""
     good, name = execution.status == Status.SUCCESS, one_line(execution.job_name)
     url = f"{public_url.rstrip('/')}/executions/{execution.id}" if public_url else ""
-    text = "\n\n".join(in_words(part, language) for part in _parts(execution))
+    text = "\n\n".join(in_words(part, language) for part in parts_of_end(execution))
     return Message(
         key=key,
         thread=execution.id,
@@ -53,22 +53,28 @@ def about_end(
         title=in_words(title_of(execution.status, name), language),
         text=cut(text, LONGEST_TEXT),
         at=at,
-        facts=tuple(Fact(label=in_words(label, language), value=value[:LONGEST_VALUE]) for label, value in _facts(execution)),
+        facts=tuple(Fact(label=in_words(label, language), value=value[:LONGEST_VALUE]) for label, value in facts_of_end(execution)),
         links=(Link(words=in_words(say("Show the execution"), language), url=url),) if url else (),
         excerpts=excerpts,
         language=language,
-        event={
-            "type": f"execution.{execution.status}",
-            "execution_id": execution.id,
-            "job_id": execution.job_id,
-            "job_name": execution.job_name,
-            "status": str(execution.status),
-            "attempts": len(execution.attempts),
-        },
+        event=event_of_end(execution),
     )
 
 
-def _parts(execution: Execution) -> Iterator[str]:
+def event_of_end(execution: Execution) -> dict[str, Any]:
+    """Returns what programs read of an end."""
+    return {
+        "type": f"execution.{execution.status}",
+        "execution_id": execution.id,
+        "job_id": execution.job_id,
+        "job_name": execution.job_name,
+        "status": str(execution.status),
+        "attempts": len(execution.attempts),
+    }
+
+
+def parts_of_end(execution: Execution) -> Iterator[str]:
+    """Yields the paragraphs of a message about an end."""
     error, result, missed = execution.error, execution.result, execution.due_times
     if error:
         yield f"{one_line(error.type)}: {plain(error.message)}"
@@ -78,7 +84,8 @@ def _parts(execution: Execution) -> Iterator[str]:
         yield say_many("{count} run was not started in time.", "{count} runs were not started in time.", missed.count)
 
 
-def _facts(execution: Execution) -> Iterator[tuple[str, str]]:
+def facts_of_end(execution: Execution) -> Iterator[tuple[str, str]]:
+    """Yields the labels and the values of what a message about an end has besides its text."""
     if execution.scheduled_for:
         yield say("Scheduled for"), f"{execution.scheduled_for:%Y-%m-%d %H:%M:%S} UTC"
     if execution.completed_at:

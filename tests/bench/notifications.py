@@ -33,7 +33,7 @@ def notifications(uri: str, folder: Path, row: Row) -> None:
     client = connect(uri)
     store = Store(client, open_database(client, f"b_{uuid.uuid4().hex[:8]}"), None)
     migrate(store)
-    settings = replace(Settings(secret_key=KEY), data_dir=str(folder / "notifications"), allowed_hosts=("127.0.0.1",))
+    settings = replace(Settings(secret_key=KEY), data_dir=str(folder / "notifications"), allowed_hosts=("127.0.0.1",), notify_at_once=RUNS)
     services = build_services(settings, store)
     queue = Queue(store.database)
     with receiver() as target:

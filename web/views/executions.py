@@ -143,7 +143,7 @@ def show(execution_id: str) -> str:
         failing=failing,
         causes=history.causes(actor(), execution),
         deliveries=deliveries,
-        told=told_of_execution(execution_id, incidents, {delivery.id for delivery in deliveries}),
+        told=told_of_execution(execution, incidents, {delivery.id for delivery in deliveries}),
         explained=explained,
         effects=history.effects(actor(), execution_id),
         neighbours=history.neighbours(actor(), execution),

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from app.errors import NotFound
 from app.notification.delivery import Delivery
 from app.notification.message import MessageKind
-from app.notification.quiet.batches import message_id
+from app.notification.quiet.batches import end_delivery, message_id
 from app.notification.quiet.entry import WORDS, Entry, EntryFilter
+from app.queue.execution import Execution
 from templates_lib.messages import say
 from web.current import actor, services
 
@@ -53,14 +54,16 @@ def told_of_incident(incident_id: str) -> tuple[list[Told], bool]:
     return [_told(entry) for entry in rows], more or len(rows) < len(entries)
 
 
-def told_of_execution(execution_id: str, incidents: Collection[str], shown: Collection[str]) -> list[Told]:
-    """Returns what became of the announcements of some incidents that an execution has caused, without reminders, and without those whose
-    delivery is shown."""
-    rows = [
+def told_of_execution(execution: Execution, incidents: Collection[str], shown: Collection[str]) -> list[Told]:
+    """Returns what became of the announcements of some incidents that an execution has caused, without reminders, and of what its job tells
+    by itself; without those whose delivery is shown."""
+    own = [] if execution.is_live else services().announced.of_end(actor(), execution)
+    rows = [_told(entry) for entry in own if end_delivery(entry) not in shown]
+    rows += [
         _told(entry)
         for incident_id in incidents
         for entry in services().announced.page(actor(), EntryFilter(incident_id=incident_id), limit=READ_ANNOUNCEMENTS)[0]
-        if entry.announcement.execution_id == execution_id and entry.kind is not MessageKind.REMINDER and message_id(entry) not in shown
+        if entry.announcement.execution_id == execution.id and entry.kind is not MessageKind.REMINDER and message_id(entry) not in shown
     ]
     return sorted(rows, key=lambda row: row.entry.created_at, reverse=True)
 

@@ -51,8 +51,8 @@ class AnnouncementOut(RecordOut):
     kind = ma.String(required=True, metadata={"description": "firing, reminder, recovery or notice"})
     severity = ma.String(required=True, metadata={"description": "info, warning or critical"})
     title = ma.String(required=True)
-    rule = ma.String(required=True, metadata={"description": "The name that the rule had"})
-    incident_id = ma.String(required=True)
+    rule = ma.String(required=True, metadata={"description": "The name that the rule had; empty for what a job tells by itself"})
+    incident_id = ma.String(required=True, metadata={"description": "Empty for what a job tells by itself"})
     subject = ma.Nested(AnnouncedSubjectOut, required=True)
     at = ma.String(required=True, metadata=INSTANT)
     channel_id = ma.String(required=True)
@@ -90,7 +90,7 @@ def announcement_json(entry: Entry) -> dict[str, Any]:
             "severity": item.severity.value,
             "title": item.title,
             "rule": item.rule,
-            "incident_id": item.incident_id,
+            "incident_id": "" if item.is_own else item.incident_id,
             "subject": {"kind": item.subject.kind.value, "id": item.subject.id, "name": item.subject.name, "group": item.subject.group},
             "at": item.at,
             "channel_id": target.channel_id,

@@ -83,6 +83,10 @@ class BatchStore:
             return False
         return True
 
+    def count(self, ids: Collection[str]) -> int:
+        """Returns how many of these batches there are."""
+        return self._batches.count_documents({"_id": {"$in": list(ids)}})
+
     def set_ready(self, batch_id: str, ids: Sequence[str]) -> bool:
         """Notes which entries a batch has. Returns False if that is known already."""
         change = {"$set": {"state": BatchState.READY.value, "ids": list(ids), "count": len(ids)}}

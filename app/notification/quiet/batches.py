@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from app.clock import Clock
 from app.events import get_logger
 from app.notification.announcing import KIND, SubjectKind
@@ -20,12 +22,15 @@ from app.notification.delivery_store import NotificationDeliveryStore
 from app.notification.quiet.batch_store import Batch, BatchState, BatchStore
 from app.notification.quiet.entry import Entry, EntryStatus, digest
 from app.notification.quiet.entry_store import EntryStore
+from app.notification.quiet.grouping import Pace
 from app.notification.quiet.plan import Draft, Situation
 from app.notification.quiet.texts import Bundle, message_about
 from app.notification.targets import Target
 from app.notification.texts import InWords
 
 log = get_logger(__name__)
+
+END = "end"  # of deliveries about one end that a job tells of by itself
 
 
 class Batches:
@@ -61,6 +66,21 @@ class Batches:
         self._batches.begin(batch)
         return batch.id
 
+    def has_room(self, entry: Entry, pace: Pace) -> bool:
+        """Returns whether `begin_alone` would write a batch."""
+        ids = self._alone(entry, pace)
+        return self._batches.count(ids) < len(ids)
+
+    def begin_alone(self, entry: Entry, pace: Pace) -> str | None:
+        """Writes a batch for one entry that goes out at once. Returns its id; None if its target has had as many of them in this interval
+        as it may have. There are so many ids for each target and interval, so that no number of nodes writes more."""
+        ids, group, now = self._alone(entry, pace), digest(entry.target_key, "at once"), self._clock.now()
+        for batch_id in ids[self._batches.count(ids) :]:
+            batch = Batch(id=batch_id, group=group, target_key=entry.target_key, kind=entry.kind, at=now, ids=(entry.id,))
+            if self._batches.begin(batch):
+                return batch_id
+        return None
+
     def open(self) -> list[str]:
         """Returns the ids of the batches that are not done, oldest first."""
         return self._batches.open()
@@ -77,6 +97,10 @@ class Batches:
         self._batches.set_done(batch.id)
         return len(entries)
 
+    def _alone(self, entry: Entry, pace: Pace) -> list[str]:
+        interval = int(self._clock.now().timestamp() // pace.interval.total_seconds())
+        return [digest(entry.target_key, "at once", str(interval), str(number)) for number in range(pace.at_once)]
+
     def _bound(self, batch_id: str) -> Batch | None:
         """Returns a batch whose entries are fixed."""
         batch = self._batches.get(batch_id)
@@ -88,7 +112,7 @@ class Batches:
     def _delivery(self, batch: Batch, entries: list[Entry]) -> Delivery:
         target, root = entries[0].target, next((entry for entry in entries if entry.id == batch.root), None)
         bundle = Bundle(id=batch.id, group=batch.group, kind=batch.kind, at=batch.at, entries=tuple(entries), root=root)
-        made_id, now = _message_id(batch.id, target), self._clock.now()
+        made_id, now = _delivery_id(batch, entries), self._clock.now()
         subjects = {(entry.announcement.subject, entry.announcement.execution_id) for entry in entries if entry.is_alarm} or {
             (entry.announcement.subject, entry.announcement.execution_id) for entry in entries
         }
@@ -124,3 +148,16 @@ def message_id(entry: Entry) -> str | None:
 
 def _message_id(batch_id: str, target: Target) -> str:
     return delivery_id(batch_id, target.channel_id, target.recipients, KIND)
+
+
+def _delivery_id(batch: Batch, entries: Sequence[Entry]) -> str:
+    """Returns the id of the delivery of a batch. That about one end has the same in whatever batch it is."""
+    first, target = entries[0], entries[0].target
+    if len(entries) == 1 and first.announcement.is_own:
+        return end_delivery(first)
+    return _message_id(batch.id, target)
+
+
+def end_delivery(entry: Entry) -> str:
+    """Returns the id of the delivery about one end that a job tells of by itself, if it has a message of its own."""
+    return delivery_id(entry.announcement.execution_id or "", entry.target.channel_id, entry.target.recipients, END)

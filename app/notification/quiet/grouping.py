@@ -18,12 +18,14 @@ _USES = {SubjectKind.CONNECTION: "connections", SubjectKind.SERVICE: "service", 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """How long a group waits for further entries, and how often it has a message. `repeat` is the pause between messages that remind of
-    several alerts. `by` are keys of GROUP_BY."""
+    several alerts. `by` are keys of GROUP_BY. So many messages about what jobs tell by themselves go `at_once` to a channel per
+    interval."""
 
     wait: timedelta = timedelta(seconds=30)
     interval: timedelta = timedelta(minutes=5)
     repeat: timedelta = timedelta(hours=4)
     by: tuple[str, ...] = ("connection", "template")
+    at_once: int = 5
 
     @property
     def longest(self) -> timedelta:

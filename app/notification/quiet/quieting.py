@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from app.clock import Clock
@@ -12,12 +12,12 @@ from app.notification.announcing import Announcement
 from app.notification.channel_store import ChannelStore
 from app.notification.quiet.batch_store import BatchStore
 from app.notification.quiet.batches import Batches
-from app.notification.quiet.entry import Entry, entry_id
+from app.notification.quiet.entry import Entry, EntryStatus, entry_id
 from app.notification.quiet.entry_store import EntryStore
 from app.notification.quiet.grouping import Pace, Root
 from app.notification.quiet.hours import hours_from
 from app.notification.quiet.mute_store import MuteStore
-from app.notification.quiet.plan import RECHECK, Plan, Situation, group_ids, plan_messages, plan_releases
+from app.notification.quiet.plan import RECHECK, Plan, Situation, group_ids, hold_of, plan_messages, plan_releases
 from app.notification.targets import targets_of
 from app.notification.turn_store import Turns
 from app.signals import Signal
@@ -58,20 +58,35 @@ class QuietAnnouncer:
         self._entries, self._channels, self._clock, self._wait = entries, channels, clock, wait
 
     def announce(self, announcements: Sequence[Announcement]) -> None:
+        self._add(announcements)
+
+    def _add(self, announcements: Sequence[Announcement]) -> list[str]:
+        """Writes entries, unless they are there. Returns their ids."""
         now = self._clock.now()
-        self._entries.add(
-            [
-                Entry(
-                    id=entry_id(announcement.key, target.channel_id, target.recipients),
-                    announcement=announcement,
-                    target=target,
-                    created_at=now,
-                    due_at=now + self._wait,
-                )
-                for announcement in announcements
-                for target in targets_of(self._channels, announcement.to)
-            ]
-        )
+        entries = [
+            Entry(
+                id=entry_id(announcement.key, target.channel_id, target.recipients),
+                announcement=announcement,
+                target=target,
+                created_at=now,
+                due_at=now + self._wait,
+            )
+            for announcement in announcements
+            for target in targets_of(self._channels, announcement.to)
+        ]
+        self._entries.add(entries)
+        return [entry.id for entry in entries]
+
+
+class PromptAnnouncer(QuietAnnouncer):
+    """Sends the first announcements to a channel at once, each by itself. The others wait as those of rules do."""
+
+    def __init__(self, *, quieting: Quieting, entries: EntryStore, channels: ChannelStore, clock: Clock, wait: timedelta) -> None:
+        super().__init__(entries=entries, channels=channels, clock=clock, wait=wait)
+        self._quieting = quieting
+
+    def announce(self, announcements: Sequence[Announcement]) -> None:
+        self._quieting.send_at_once(self._add(announcements))
 
 
 class Quieting:
@@ -104,6 +119,19 @@ class Quieting:
         self._release()
         return written + self._send()
 
+    def send_at_once(self, ids: Collection[str]) -> None:
+        """Sends waiting entries, each in a message of its own. Those that something holds, or whose channel has had enough of such
+        messages in this interval, wait on. If this node is killed meanwhile, a tick goes on."""
+        for entry in self._stores.entries.of(ids):
+            if (
+                entry.status is EntryStatus.WAITING
+                and entry.batch is None
+                and self._batches.has_room(entry, self._pace)
+                and self._is_free(entry)
+            ):
+                batch_id = self._batches.begin_alone(entry, self._pace)
+                self._finish([batch_id] if batch_id else [])
+
     def forget(self, age: timedelta) -> None:
         """Removes some of what is older and settled."""
         before = self._clock.now() - age
@@ -112,6 +140,11 @@ class Quieting:
         self._stores.mutes.forget(before)
 
     # -- steps ----------------------------------------------------------------------------------------------------
+
+    def _is_free(self, entry: Entry) -> bool:
+        """Returns whether nothing holds an entry, and no message about a cause will have it."""
+        situation = self._situation([entry])
+        return hold_of(entry, situation) is None and not any(root.takes(entry.announcement) for root in situation.roots)
 
     def _finish(self, batches: Iterable[str]) -> int:
         """Finishes batches. Each is a message."""
@@ -154,17 +187,19 @@ class Quieting:
     def _situation(self, entries: Sequence[Entry]) -> Situation:
         now, stores = self._clock.now(), self._stores
         roots = tuple(self._outlook.roots())
-        incidents = sorted({entry.announcement.incident_id for entry in entries})
+        # What a job tells by itself is told each time.
+        incidents = sorted({entry.announcement.incident_id for entry in entries if not entry.announcement.is_own})
         channels = {channel["_id"]: hours_from(channel.get("quiet")) for channel in stores.channels.all()}
         targets = {entry.target_key for entry in entries}
-        return Situation(
+        situation = Situation(
             now=now,
             mutes=tuple(stores.mutes.active(now)),
             hours={name: hours for name, hours in channels.items() if hours is not None},
             maintenance=self._outlook.maintenance(),
             roots=roots,
-            firing=frozenset(self._outlook.firing(incidents)),
             told=stores.entries.told([*incidents, *(root.incident_id for root in roots)]),
             last=stores.batches.last_of(group_ids(entries, self._pace), since=now - self._pace.longest),
             lately=stores.batches.lately(targets, since=now - self._pace.interval),
         )
+        freed = {entry.announcement.incident_id for entry in entries if entry.hold is not None and hold_of(entry, situation) is None}
+        return replace(situation, firing=frozenset(self._outlook.firing(sorted(freed)) if freed else ()))

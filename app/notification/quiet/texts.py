@@ -139,9 +139,9 @@ def _list(entries: Sequence[Entry], bundle: Bundle, language: str, in_words: InW
 
 
 def _facts(told: Sequence[Entry]) -> Iterator[tuple[str, str]]:
-    rules = Counter(one_line(entry.announcement.rule) for entry in told)
+    rules = Counter(one_line(entry.announcement.rule) for entry in told if not entry.announcement.is_own)
     yield say("Alerts"), str(len(told))
-    if any(rules):
+    if rules:
         yield say("Rules"), ", ".join(f"{rule} ({count})" for rule, count in rules.most_common(MOST_COUNTED))
     yield say("First"), f"{told[0].announcement.at:%Y-%m-%d %H:%M:%S} UTC"
     yield say("Last"), f"{told[-1].announcement.at:%Y-%m-%d %H:%M:%S} UTC"
@@ -151,7 +151,8 @@ def _counted(told: Sequence[Entry]) -> dict[str, Any]:
     """Returns what programs read of several alerts: their number, and the first ones."""
     first = [
         {
-            "incident_id": entry.announcement.incident_id,
+            "incident_id": None if entry.announcement.is_own else entry.announcement.incident_id,
+            "execution_id": entry.announcement.execution_id,
             "rule": entry.announcement.rule,
             "subject": {"kind": entry.announcement.subject.kind.value, "id": entry.announcement.subject.id},
             "name": entry.announcement.subject.name,
@@ -173,8 +174,9 @@ def _links(entries: Iterable[Entry], public_url: str) -> list[Link]:
 
 
 def _matched(announcement: Announcement) -> dict[str, str]:
-    about_job = announcement.subject.kind is SubjectKind.JOB
-    return {"rules": announcement.rule, **({"jobs": announcement.subject.name} if about_job else {})}
+    about_job, group = announcement.subject.kind is SubjectKind.JOB, announcement.subject.group
+    rules = {} if announcement.is_own else {"rules": announcement.rule}
+    return {**rules, **({"jobs": announcement.subject.name} if about_job else {}), **({"groups": group} if group else {})}
 
 
 def _link_to_all(bundle: Bundle, count: int, public_url: str) -> list[Link]:

@@ -21,6 +21,7 @@ from app.doctor.jobs import check_notifications
 from app.errors import Conflict, Forbidden, NotFound, StaleVersion, ValidationFailed
 from app.execution.log_store import chunk
 from app.factory import Store, build_services
+from app.factory.handlers import build_outcome_notifier
 from app.factory.notifications import build_sender
 from app.factory.stores import Stores
 from app.findings import Level
@@ -30,12 +31,10 @@ from app.notification.deliveries import MOST_READS, READ_AT_ONCE
 from app.notification.delivery import Delivery, DeliveryFilter, DeliveryStatus, delivery_id, place_from
 from app.notification.excerpts import LONGEST_LOG, Excerpts, secrets_by
 from app.notification.message import Message, MessageKind, Severity
-from app.notification.outcomes import OutcomeNotifier
 from app.notification.sending import CLAIM, MOST_OF_ONE, Sender
 from app.queue.model import Status, Trigger
 from app.queue.owing import Owing
 from app.services import Services
-from app.signals import Signal
 from app.validation.secret import MASK
 from tests.builders.channels import Receiver, receiver
 from tests.builders.queue import new_execution
@@ -192,17 +191,9 @@ def test_an_end_tells_each_channel_in_its_language_once(house: House, target: Re
     house.channel("Ops", target.url, language="de")
     house.channel("Ops2", target.url)
     job = house.services.jobs.create(house.actor, {"name": "Night", "template_type": "noop", "notifications": notify})[0]
-    written = Signal()
-    notifier = OutcomeNotifier(
-        channels=house.stores.channels,
-        deliveries=house.stores.notification_deliveries,
-        clock=house.clock,
-        written=written,
-        in_words=translated,
-        excerpts=Excerpts(house.stores.logs, lambda execution: ()),
-        public_url="https://jobs.example.com",
-    )
+    notifier = build_outcome_notifier(house.services.settings, house.stores, house.services)
     execution = new_execution(job, now=house.clock.now(), triggered_by=Trigger.SCHEDULE, status=Status.TIMEOUT)
+    house.stores.queue.add([execution])
     for _ in range(3):  # the outbox may carry it out again
         notifier.notify(execution)
     assert house.sender.send_due() == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from app.approvals.store import APPROVING, PENDING
 from app.factory.outboxes import outboxes
 from app.mongo import Document
 from app.notification.announcing import Subject, SubjectKind
+from app.notification.delivery import UNDELIVERED
 from app.notification.incidents.troubles import PRODUCT, Source, Trouble
 from app.notification.rules.conditions import Condition
 from app.notification.rules.timing import Overdue
@@ -34,6 +36,7 @@ def sources_of(settings: Settings, stores: Stores) -> Mapping[str, Source]:
         Condition.SCHEDULER_STALLED: _bound(stores, stalled_schedulers),
         Condition.LEASES_LOST: _bound(stores, lost_leases),
         Condition.FOLLOW_UP_GIVEN_UP: lambda _condition, _now: given_up(settings, stores),
+        Condition.NOT_DELIVERED: _bound(stores, not_delivered),
         Condition.APPROVAL_WAITING: _bound(stores, waiting_approvals),
         Condition.CREDENTIAL_EXPIRES: _bound(stores, expiring_tokens),
     }
@@ -44,14 +47,15 @@ def _bound(stores: Stores, find: Callable[[Stores, Settled, datetime], Iterator[
 
 
 def connections_down(stores: Stores, condition: Settled, _now: datetime) -> Iterator[Trouble]:
-    """Yields the connections that have failed so many tests in a row, since the first of them."""
+    """Yields the connections that fail their tests, since the first one that failed. An incident begins after so many in a row."""
     health = stores.health.all()
     for row in stores.connections.all():
         found = health.get(row["_id"])
-        if found is None or found.works is not False or found.failures < condition["failures"] or found.version != row["version"]:
+        if found is None or found.works is not False or found.version != row["version"]:
             continue
         words = say("The connection does not answer: {message}", message=found.message)
-        yield _trouble(SubjectKind.CONNECTION, row["_id"], row["name"], found.since, words)
+        made = _trouble(SubjectKind.CONNECTION, row["_id"], row["name"], found.since, words)
+        yield replace(made, begins=found.failures >= condition["failures"])
 
 
 def silent_services(stores: Stores, _condition: Settled, now: datetime) -> Iterator[Trouble]:
@@ -104,6 +108,16 @@ def given_up(settings: Settings, stores: Stores) -> Iterator[Trouble]:
         if newest is not None and newest.given_up_at is not None:
             words = say("Follow-ups that were given up ({carrier}): {count}.", carrier=carrier, count=count)
             yield _of_installation(f"follow-ups {carrier}", newest.given_up_at, carrier, words)
+
+
+def not_delivered(stores: Stores, condition: Settled, now: datetime) -> Iterator[Trouble]:
+    """Yields the installation if notifications did not arrive lately, since the newest of them. The one that a rule sends about it itself
+    counts too, which makes no further message: the incident is open."""
+    lost = stores.notification_deliveries.lost(now - timedelta(seconds=condition["within_seconds"]), UNDELIVERED, MOST_FOUND)
+    if lost:
+        at, delivery_id = max((at, delivery_id) for delivery_id, at in lost)
+        words = say("Notifications that did not arrive within {seconds} s: {count}.", seconds=condition["within_seconds"], count=len(lost))
+        yield _of_installation("notifications", at, delivery_id, words)
 
 
 def waiting_approvals(stores: Stores, condition: Settled, now: datetime) -> Iterator[Trouble]:

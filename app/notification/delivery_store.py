@@ -168,6 +168,18 @@ class NotificationDeliveryStore:
         }
         return self._deliveries.count_documents(wanted, maxTimeMS=QUERY_TIME_MS)
 
+    def lost(self, since: datetime, statuses: Collection[DeliveryStatus], limit: int) -> list[tuple[str, datetime]]:
+        """Returns the ids of deliveries that ended after `since` with one of these statuses, and when they did, the newest first. Tests of
+        channels do not count, nor does what was written more than a day before."""
+        wanted = {
+            "created_at": {**ANY_DATE, "$gt": since - timedelta(days=1)},
+            "settled_at": {**ANY_DATE, "$gt": since},
+            "message.kind": {"$ne": MessageKind.TEST.value},
+            "status": {"$in": [status.value for status in statuses]},
+        }
+        rows = self._deliveries.find(wanted, {"settled_at": 1}).sort("created_at", -1).limit(limit).max_time_ms(QUERY_TIME_MS)
+        return [(row["_id"], row["settled_at"]) for row in rows]
+
     def waiting(self) -> tuple[int, datetime | None]:
         """Returns how many deliveries wait, and since when the first of them does."""
         waits = {"status": WAITING}

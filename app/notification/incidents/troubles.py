@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.clock import Clock
@@ -15,7 +15,7 @@ from app.notification.incidents.deciding import AlertEvent
 from app.notification.incidents.incident import Mark
 from app.notification.incidents.store import IncidentStore
 from app.notification.rules.book import RuleBook
-from app.notification.rules.conditions import OF_INSTALLATION, RATES
+from app.notification.rules.conditions import OF_INSTALLATION, RATES, Condition
 from app.notification.rules.judging import Judgement, Verdict
 from app.notification.rules.rates import exceeded, rate_of
 from app.notification.rules.rule import AlertRule, JobFacts, ScopeKind
@@ -23,15 +23,20 @@ from app.notification.rules.timing import Overdue
 from templates_lib.messages import say
 
 LOOK_SECONDS = 10.0  # between two looks
+# A node that has just started, or was away for so long, lets others be heard of first: they may have been away too, as the database was.
+AWAY, SETTLED_AFTER = timedelta(seconds=30), timedelta(seconds=60)
+OF_SILENCE = frozenset({Condition.NODE_LOST, Condition.SCHEDULER_STALLED, Condition.SERVICE_STALE})
 PRODUCT = "Jobwright"  # the name of an incident about the whole installation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """Something that is wrong now: what it is about, since when, and the reason."""
+    """Something that is wrong now: what it is about, since when, and the reason. What is not wrong for long enough to begin an incident
+    keeps one open: it is not over."""
 
     subject: Subject
     overdue: Overdue
+    begins: bool = True
 
 
 # Finds what is wrong at an instant, by the condition of a rule.
@@ -76,6 +81,7 @@ class Troubles:
         self._book, self._incidents, self._incidence, self._sources = book, incidents, incidence, sources
         self._rates, self._clock = rates, clock
         self._next_look = float("-inf")
+        self._looked_at = self._looks_since = datetime.min.replace(tzinfo=UTC)
 
     def tick(self) -> None:
         """Looks, unless it has just looked."""
@@ -83,9 +89,19 @@ class Troubles:
         if not rules or self._clock.monotonic() < self._next_look:
             return
         self._next_look = self._clock.monotonic() + LOOK_SECONDS
+        self._note_look(self._clock.now())
         for rule in rules:
             now = self._clock.now()
             self._apply(rule, list(self._found(rule, now)), now)
+
+    def _note_look(self, now: datetime) -> None:
+        if abs(now - self._looked_at) > AWAY:
+            self._looks_since = now
+        self._looked_at = now
+
+    def _may_begin(self, rule: AlertRule, now: datetime) -> bool:
+        """Returns whether this node has looked for long enough to say that others are silent."""
+        return rule.type not in OF_SILENCE or now - self._looks_since >= SETTLED_AFTER
 
     def _found(self, rule: AlertRule, now: datetime) -> Iterable[Trouble]:
         if rule.type in RATES:
@@ -98,7 +114,8 @@ class Troubles:
         for trouble in sorted(troubles, key=lambda one: one.overdue):
             known = open_ones.pop(trouble.subject.key, None)
             if known is None:
-                self._incidence.apply(rule, trouble.subject, _begins(rule, trouble.overdue))
+                if trouble.begins and self._may_begin(rule, now):
+                    self._incidence.apply(rule, trouble.subject, _begins(rule, trouble.overdue))
             elif known.flapping or not known.holds:
                 self._incidence.apply(rule, trouble.subject, _event(Mark(now, ""), Verdict.HOLDS, trouble.overdue))
         for incident in open_ones.values():

@@ -10,6 +10,7 @@ from templates_lib.messages import Said, say
 
 MOST_SECONDS = 366 * 86_400
 OPTIONAL = frozenset({"calendar"})  # fields that a condition may lack
+MOST_LOST_SECONDS = 7 * 86_400  # within which notifications that did not arrive count
 MOST_RUNS = 100  # how far back conditions look
 # Why a run that was due is left out, as far as it says something about its job.
 SKIP_REASONS = (
@@ -52,6 +53,7 @@ class Condition(StrEnum):
     SCHEDULER_STALLED = "scheduler_stalled"  # a scheduler lives and plans nothing
     LEASES_LOST = "leases_lost"  # workers lost the locks (leases) of their attempts
     FOLLOW_UP_GIVEN_UP = "follow_up_given_up"  # something that an end owed was given up
+    NOT_DELIVERED = "not_delivered"  # notifications did not arrive
     APPROVAL_WAITING = "approval_waiting"  # nobody decides about a request
     CREDENTIAL_EXPIRES = "credential_expires"  # a token of the API expires soon
 
@@ -216,6 +218,12 @@ _SCHEMAS = (
         say("What follows from the end of a run, such as a notification or a dependent run, failed too often. The page System has it."),
     ),
     _type(
+        Condition.NOT_DELIVERED,
+        say("Notifications do not arrive"),
+        say("Within this time, a notification was refused, given up, or sent without a clear answer."),
+        within_seconds=_number(say("Within (seconds)"), least=60, most=MOST_LOST_SECONDS, default=3_600),
+    ),
+    _type(
         Condition.APPROVAL_WAITING,
         say("A request waits for approval"),
         say("Nobody has decided about a request within this time."),
@@ -242,6 +250,7 @@ OF_INSTALLATION = frozenset(
         Condition.SCHEDULER_STALLED,
         Condition.LEASES_LOST,
         Condition.FOLLOW_UP_GIVEN_UP,
+        Condition.NOT_DELIVERED,
         Condition.APPROVAL_WAITING,
         Condition.CREDENTIAL_EXPIRES,
     }

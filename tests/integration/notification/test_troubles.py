@@ -21,9 +21,9 @@ from app.integrations.services.model import Service
 from app.jobs.model import Job
 from app.mongo import Document
 from app.notification.announcing import PlainAnnouncer, SubjectKind
-from app.notification.delivery import Delivery, DeliveryFilter
+from app.notification.delivery import Delivery, DeliveryFilter, DeliveryStatus
 from app.notification.incidents.incident import Incident, IncidentFilter
-from app.notification.incidents.troubles import LOOK_SECONDS
+from app.notification.incidents.troubles import LOOK_SECONDS, SETTLED_AFTER
 from app.notification.rules.conditions import OF_INSTALLATION, RATES, SCHEMAS, Condition
 from app.notification.texts import in_english
 from app.queue.model import Status, Trigger
@@ -64,6 +64,17 @@ class House:
     def look(self, after: timedelta = LOOK) -> list[Incident]:
         """Lets time pass, and returns all incidents, the oldest first."""
         self.clock.advance(after.total_seconds())
+        self.settle()
+        return self.tick()
+
+    def settle(self) -> None:
+        """Makes the node one that has looked all the time."""
+        troubles, now = self.upkeep._troubles, self.clock.now()
+        troubles._looked_at, troubles._looks_since = now, now - SETTLED_AFTER
+
+    def tick(self, seconds: float = 0) -> list[Incident]:
+        """Looks once more after some seconds, and returns all incidents, the oldest first."""
+        self.clock.advance(seconds)
         self.upkeep.tick()
         rows, _ = self.services.incidents.page(self.actor, IncidentFilter(), limit=500)
         return rows[::-1]
@@ -73,6 +84,7 @@ class House:
 
     def deliveries(self) -> list[Delivery]:
         rows = self.stores.notification_deliveries.page(DeliveryFilter(), limit=500)
+        rows = [delivery for delivery in rows if delivery.status is DeliveryStatus.WAITING]
         return sorted(rows, key=lambda delivery: (delivery.message.at, delivery.id))
 
     # -- what is wrong --------------------------------------------------------------------------------------------
@@ -160,6 +172,15 @@ def follow_up_given_up(house: House) -> Callable[[], object]:
     return lambda: house.database["job_executions"].update_many({}, {"$unset": {"owed": ""}})
 
 
+def not_delivered(house: House) -> Callable[[], object]:
+    deliveries = house.database["deliveries"]
+    for kind in ("test", "notice"):
+        house.told.announce([replace(announcement(kind), to=(f"{kind}@example.com",))])
+        changes = {"message.kind": kind, "status": "refused", "settled_at": house.clock.now(), "created_at": house.clock.now()}
+        deliveries.update_many({"status": "waiting"}, {"$set": changes})
+    return lambda: house.clock.advance(3600)
+
+
 def approval_waiting(house: House) -> Callable[[], object]:
     now = house.clock.now()
     row: Document = {
@@ -220,6 +241,7 @@ CASES = {
     Condition.SCHEDULER_STALLED: (scheduler_stalled, SubjectKind.NODE, "a"),
     Condition.LEASES_LOST: (leases_lost, SubjectKind.INSTALLATION, "Jobwright"),
     Condition.FOLLOW_UP_GIVEN_UP: (follow_up_given_up, SubjectKind.INSTALLATION, "Jobwright"),
+    Condition.NOT_DELIVERED: (not_delivered, SubjectKind.INSTALLATION, "Jobwright"),
     Condition.APPROVAL_WAITING: (approval_waiting, SubjectKind.APPROVAL, "Purge"),
     Condition.CREDENTIAL_EXPIRES: (credential_expires, SubjectKind.TOKEN, "soon"),
     Condition.FAILURE_RATE: (failure_rate, SubjectKind.INSTALLATION, "Jobwright"),
@@ -285,6 +307,37 @@ def test_a_node_that_was_stopped_or_has_others_beside_it_is_not_lost(house: Hous
     house.node("a-2")
     assert house.look() == []
     assert house.look(timedelta(seconds=60)) != [], "until the other one is gone too"
+
+
+def test_nodes_are_not_lost_because_all_were_away_with_the_database(house: House) -> None:
+    house.rule(Condition.NODE_LOST)
+    for name in ("a", "b"):
+        house.node(name, host=name)
+    assert house.look() == []
+    assert house.tick(600) == [], "the database was away, and the other nodes have not come back yet"
+    for _ in range(5):
+        house.node("a", host="a")
+        assert house.tick(10) == []
+    house.upkeep = build_alert_upkeep(house.stores, house.services, house.told)
+    for _ in range(6):
+        house.node("a", host="a")
+        assert house.tick(10) == [], "one that has just started waits too"
+    house.node("a", host="a")
+    assert [incident.subject.id for incident in house.tick(10)] == ["b"], "it has not come back"
+
+
+def test_a_connection_that_breaks_again_between_two_looks_is_not_over(house: House) -> None:
+    house.rule(Condition.CONNECTION_DOWN)
+    made = house.connection()
+    house.health(made, works=False, failures=2)
+    (incident,) = house.look()
+    house.clock.advance(2)
+    house.health(made, works=False, failures=1)  # it has worked for a moment
+    house.look()
+    house.health(made, works=False, failures=2)
+    assert [one.state.value for one in house.look()] == ["firing"]
+    house.health(made, works=True)
+    assert [(one.id, one.state.value) for one in house.look()] == [(incident.id, "resolved")]
 
 
 def test_the_first_failed_test_of_a_connection_and_one_of_older_settings_say_nothing(house: House) -> None:

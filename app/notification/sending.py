@@ -24,6 +24,7 @@ CLAIM = timedelta(seconds=30)  # a claim of a sender that was killed ends after 
 RENEW_SECONDS = 10.0
 SCOUT = timedelta(seconds=30)  # a channel that cannot be reached is tried this often with its oldest message
 MOST_OF_ONE = 4  # threads for one channel
+SLOW_SECONDS = 1.0  # a channel whose receiver takes this long for a message has a further thread
 MOST_FURTHER = 32  # threads beside the first one of each channel
 
 Note = Callable[[str, str], None]
@@ -32,10 +33,11 @@ Note = Callable[[str, str], None]
 class Sender:
     """Sends what is due.
 
-    Each channel has a thread of its own while it has something to send, and further ones while there are some left. A delivery is claimed,
-    sent, and settled or put off by the name of its claim. A sender that is killed after the receiver took the message, and before it could
-    write that, leaves a claim that ends: the message is sent again, with the same key. `note` is told the type of the channel and how each
-    try went: `sent` or `failed`.
+    Each channel has a thread of its own while it has something to send. A further one joins while all of them wait for a slow receiver and
+    there are some left. A delivery is claimed, sent, and settled or put off by the name of its claim. A sender that is killed after the
+    receiver took the message, and before it could write that, leaves a claim that ends: the message is sent again, with the same key. So at
+    most one message of each channel that answers quickly comes twice. `note` is told the type of the channel and how each try went: `sent`
+    or `failed`.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Sender:
         self._fallbacks = fallbacks
         self._lock = threading.Lock()
         self._threads: Counter[str] = Counter()
-        self._held: set[str] = set()
+        self._held: dict[str, tuple[str, float]] = {}  # by claim: the channel of a try that goes on, and when it began
         self._renewed_at = clock.monotonic()
         self._stopping = threading.Event()
         self._chance = random.Random()
@@ -84,10 +86,15 @@ class Sender:
         """Counts a thread for a channel, if it may have one more."""
         with self._lock:
             mine, further = self._threads[channel_id], self._threads.total() - len(self._threads)
-            if mine and (mine >= MOST_OF_ONE or further >= MOST_FURTHER):
+            if mine and (mine >= MOST_OF_ONE or further >= MOST_FURTHER or self._slow(channel_id) < mine):
                 return False
             self._threads[channel_id] += 1
             return True
+
+    def _slow(self, channel_id: str) -> int:
+        """Returns how many tries of a channel wait for its receiver for long."""
+        long_ago = self._clock.monotonic() - SLOW_SECONDS
+        return sum(of == channel_id and began <= long_ago for of, began in list(self._held.values()))
 
     def _run(self, channel_id: str) -> None:
         try:
@@ -108,11 +115,11 @@ class Sender:
             if delivery is None:
                 break
             tries += 1
-            self._held.add(claim)
+            self._held[claim] = channel_id, self._clock.monotonic()
             try:
                 self._carry_out(delivery)
             finally:
-                self._held.discard(claim)
+                del self._held[claim]
         return tries
 
     def _renew(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 @dataclass
 class Receiver:
     """A server. `answers` are the statuses of the next requests, then 200; `hold` keeps each request until it is set. `failing` is the share
-    of requests that get 503, as `chance` wants it, and `began` are the times of what it `got`."""
+    of requests that get 503, as `chance` wants it. `began` are the times of what it `got`, and `arrived` is how many requests came."""
 
     url: str = ""
     answers: list[int | tuple[int, dict[str, str]]] = field(default_factory=list)
@@ -24,6 +24,7 @@ class Receiver:
     began: list[datetime] = field(default_factory=list)
     hold: threading.Event | None = None
     close_after_reading: bool = False
+    arrived: int = 0
     failing: float = 0.0
     chance: random.Random = field(default_factory=random.Random)
 
@@ -43,6 +44,8 @@ def receiver() -> Iterator[Receiver]:
             body = self.rfile.read(length)
             if len(body) < length:  # the sender was killed meanwhile
                 return
+            with lock:
+                kept.arrived += 1
             if kept.hold is not None:
                 kept.hold.wait(60)
             with lock:

@@ -20,7 +20,6 @@ from app.factory.stores import Stores
 from app.jobtemplates.catalogue import Catalogue
 from app.notification.delivery import Delivery, DeliveryStatus, delivery_id
 from app.notification.message import Message, MessageKind, Severity
-from app.notification.sending import MOST_OF_ONE
 from app.queue.owing import Owing
 from tests.builders.channels import Receiver, receiver
 from tests.faults.send_until_killed import FastClock
@@ -108,7 +107,9 @@ def test_no_notification_is_lost_when_senders_are_killed(
     got = Counter(key for target in targets for key in target.keys)
     assert set(got) == {item.key for item in written}, "all of them, and each with its own key"
     doubled = sum(count - 1 for count in got.values())
-    assert doubled <= max(EVENTS * DOUBLED, len(KILLS) * CHANNELS * MOST_OF_ONE * (not LONG)), doubled
+    # One of each channel may have been taken, and not yet noted, when the sender was killed: of 10,000 messages that is a thousandth.
+    assert doubled <= len(KILLS) * CHANNELS, doubled
+    assert doubled <= EVENTS * DOUBLED or not LONG, doubled
     rows = [log.get(item.id) for item in written]
     assert {row.status for row in rows if row} == {DeliveryStatus.SENT}
     last = max(row.settled_at for row in rows if row and row.settled_at)

@@ -31,13 +31,14 @@ from app.notification.deliveries import MOST_READS, READ_AT_ONCE
 from app.notification.delivery import Delivery, DeliveryFilter, DeliveryStatus, delivery_id, place_from
 from app.notification.excerpts import LONGEST_LOG, Excerpts, secrets_by
 from app.notification.message import Message, MessageKind, Severity
-from app.notification.sending import CLAIM, MOST_OF_ONE, Sender
+from app.notification.sending import CLAIM, MOST_OF_ONE, SLOW_SECONDS, Sender
 from app.queue.model import Status, Trigger
 from app.queue.owing import Owing
 from app.services import Services
 from app.validation.secret import MASK
 from tests.builders.channels import Receiver, receiver
 from tests.builders.queue import new_execution
+from tests.support import eventually
 from web.language import translated
 
 KEY = "whsec_" + "A" * 43 + "="
@@ -419,6 +420,27 @@ def test_a_channel_that_hangs_delays_no_other(store: Store, settings: Settings, 
                 break
             time.sleep(0.05)
         assert sorted(hanging.keys) == sorted(delivery.key for delivery in stuck)
+
+
+def test_only_a_slow_channel_has_more_than_one_thread(house: House, target: Receiver) -> None:
+    others = set(threading.enumerate())
+
+    def threads() -> int:
+        house.sender.tick()
+        return sum(thread.name == "deliveries" for thread in set(threading.enumerate()) - others)
+
+    target.hold = threading.Event()
+    channel = house.channel("Ops", target.url)
+    written = [house.write(channel, number) for number in range(2 * MOST_OF_ONE)]
+    for number in range(1, MOST_OF_ONE + 1):
+        assert threads() == number
+        eventually(lambda number=number: target.arrived == number)
+        assert threads() == number, "while the receiver is not slow"
+        house.clock.advance(SLOW_SECONDS)
+    assert threads() == MOST_OF_ONE
+    target.hold.set()
+    eventually(lambda: sorted(target.keys) == sorted(delivery.key for delivery in written))
+    eventually(lambda: not {thread.name for thread in set(threading.enumerate()) - others} & {"deliveries"})
 
 
 def test_a_person_limited_to_a_group_gets_past_any_number_of_notifications_of_others(house: House, admin: Actor, target: Receiver) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from app.config import Settings
     from app.factory.stores import Stores
 
+EXPIRED_FOR = timedelta(days=7)  # after that, nobody misses a token
 MOST_FOUND = 500  # of one kind, which is more than anybody reads
 Settled = Mapping[str, Any]  # the condition of a rule
 
@@ -132,12 +133,13 @@ def waiting_approvals(stores: Stores, condition: Settled, now: datetime) -> Iter
 
 
 def expiring_tokens(stores: Stores, condition: Settled, now: datetime) -> Iterator[Trouble]:
-    """Yields the tokens that are in use and expire soon. A token that has expired is useless: that is over."""
+    """Yields the tokens that are in use and expire soon, or expired lately: whoever uses such a token is refused."""
     users = {user.id: user for user in stores.users.all()}
     for row in stores.tokens.of(None):
         owner, expires = users.get(row["user_id"]), row["expires_at"]
         is_used = owner is not None and not owner.disabled and row["revoked_at"] is None and DAMAGED not in row
-        if owner is None or not is_used or expires is None or not now < expires <= now + timedelta(seconds=condition["before_seconds"]):
+        soon = now + timedelta(seconds=condition["before_seconds"])
+        if owner is None or not is_used or expires is None or not now - EXPIRED_FOR < expires <= soon:
             continue
         words = say("The API token of {owner} expires at {at}.", owner=owner.email, at=_instant(expires))
         at = max(expires - timedelta(seconds=condition["before_seconds"]), row["created_at"])

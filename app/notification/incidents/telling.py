@@ -14,6 +14,7 @@ from app.notification.incidents.links import AcknowledgeLinks
 from app.notification.message import Fact, Link, MessageKind
 from app.notification.rules.rule import AlertRule
 from app.queue.execution import Execution
+from app.queue.model import Reason
 from app.validation.terminal import one_line, plain
 from templates_lib.messages import Said, say
 
@@ -65,8 +66,8 @@ class Wording:
         labels = dict(self._facts.labels(subject.id)) if subject.kind is SubjectKind.JOB else {subject.kind.value: subject.name}
         if execution is not None and execution.error is not None:
             labels["error"] = execution.error.type
-        if execution is not None and execution.execution_host:
-            labels["node"] = execution.execution_host
+        if execution is not None and execution.execution_host and execution.reason == Reason.LOST_WORKER:
+            labels["node"] = execution.execution_host  # it was lost with its node
         return Announcement(
             key=f"{incident.id}:{telling.number}",
             incident_id=incident.id,

@@ -232,7 +232,7 @@ _SCHEMAS = (
     _type(
         Condition.CREDENTIAL_EXPIRES,
         say("An API token expires soon"),
-        say("A valid API token expires within this time. It is over when the token is revoked or has expired."),
+        say("An API token expires within this time. It is over when the token is revoked, or a week after it has expired."),
         before_seconds=_number(say("Before (seconds)"), least=3_600, most=MOST_SECONDS, default=14 * 86_400),
     ),
 )

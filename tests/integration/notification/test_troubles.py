@@ -15,6 +15,7 @@ from app.config import Settings
 from app.errors import Forbidden, ValidationFailed
 from app.factory import Store, build_services
 from app.factory.alert_upkeep import build_alert_upkeep
+from app.factory.alerts import build_alert_ends
 from app.factory.quiet import build_announcer, build_quieting
 from app.factory.stores import Stores
 from app.integrations.services.model import Service
@@ -24,9 +25,10 @@ from app.notification.announcing import PlainAnnouncer, SubjectKind
 from app.notification.delivery import Delivery, DeliveryFilter, DeliveryStatus
 from app.notification.incidents.incident import Incident, IncidentFilter
 from app.notification.incidents.troubles import LOOK_SECONDS, SETTLED_AFTER
+from app.notification.quiet.entry import EntryFilter
 from app.notification.rules.conditions import OF_INSTALLATION, RATES, SCHEMAS, Condition
 from app.notification.texts import in_english
-from app.queue.model import Status, Trigger
+from app.queue.model import Reason, Status, Trigger
 from app.queue.owing import Owing
 from app.services import Services
 from tests.builders.announcements import announcement
@@ -211,7 +213,7 @@ def approval_waiting(house: House) -> Callable[[], object]:
 
 def credential_expires(house: House) -> Callable[[], object]:
     now, email = house.clock.now(), house.actor.email
-    for name, days in (("soon", 10), ("later", 30), ("gone", -1)):
+    for name, days in (("soon", 10), ("later", 30), ("gone", -8)):
         house.services.tokens.create(house.actor, email=email, name=name, expires_at=now + timedelta(days=days))
     house.services.tokens.create(house.actor, email=email, name="never")
     (soon,) = (row for row in house.services.tokens.all(house.actor) if row["name"] == "soon")
@@ -405,3 +407,25 @@ def test_a_rule_that_is_not_about_single_jobs_has_no_preview(house: House, type:
     for execution_id in ("", failed):
         shown = house.services.text_previews.preview(house.actor, {**RULE, "condition": defaults(type)}, execution_id=execution_id)
         assert (shown.message, shown.choices) == (None, ())
+
+
+def test_a_token_is_told_until_a_week_after_it_has_expired(house: House) -> None:
+    house.rule(Condition.CREDENTIAL_EXPIRES)
+    credential_expires(house)
+    house.look()
+    for days, state in ((10, "firing"), (6, "firing"), (2, "resolved")):
+        (incident, *_) = house.look(timedelta(days=days))
+        assert (incident.subject.name, incident.state) == ("soon", state), days
+
+
+def test_only_a_run_that_was_lost_with_its_node_is_told_with_it(house: House) -> None:
+    house.rule(Condition.FAILED)
+    ends = build_alert_ends(house.stores, house.services, build_announcer(house.settings, house.stores, house.clock))
+    for name, reason in (("Lost", Reason.LOST_WORKER.value), ("Broke", None)):
+        house.end(house.job(name), Status.FAILED, execution_host="a", reason=reason)
+    for execution_id in house.database["job_executions"].distinct("_id"):
+        found = house.stores.queue.get(execution_id)
+        assert found is not None
+        ends.carry_out(found)
+    entries = house.stores.announcements.page(EntryFilter(), limit=10)
+    assert {entry.announcement.subject.name: entry.announcement.labels.get("node") for entry in entries} == {"Lost": "a", "Broke": None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from app.factory.quiet import build_announcer
 from app.factory.troubles import sources_of
 from app.jobs.model import Job
 from app.notification.announcing import Announcer
+from app.notification.incidents.leaving import JobsThatLeft
 from app.notification.incidents.overdue import MOST_JOBS, OverdueJobs
 from app.notification.incidents.troubles import RatesOfJobs, Troubles
 from app.notification.incidents.upkeep import AlertUpkeep
@@ -59,19 +60,22 @@ def build_overdue_jobs(stores: Stores, services: Services, announcer: Announcer)
 
 def build_troubles(stores: Stores, services: Services, announcer: Announcer) -> Troubles:
     """Returns what applies rules about the installation, and about rates."""
-
-    def facts(job_id: str) -> JobFacts | None:
-        job = stores.jobs.get(job_id)
-        return None if job is None else facts_of(job)
-
     return Troubles(
         book=RuleBook(stores.alert_rules),
         incidents=stores.incidents,
         incidence=build_incidence(stores, services, announcer),
         sources=sources_of(services.settings, stores),
-        rates=RatesOfJobs(stores.ends, facts),
+        rates=RatesOfJobs(stores.ends, _facts_by_id(stores)),
         clock=services.clock,
     )
+
+
+def _facts_by_id(stores: Stores) -> Callable[[str], JobFacts | None]:
+    def facts(job_id: str) -> JobFacts | None:
+        job = stores.jobs.get(job_id)
+        return None if job is None else facts_of(job)
+
+    return facts
 
 
 def build_alert_upkeep(stores: Stores, services: Services, announcer: Announcer | None = None) -> AlertUpkeep:
@@ -86,5 +90,11 @@ def build_alert_upkeep(stores: Stores, services: Services, announcer: Announcer 
         find=stores.queue.get,
         overdue=build_overdue_jobs(stores, services, announcer),
         troubles=build_troubles(stores, services, announcer),
+        left=JobsThatLeft(
+            incidents=stores.incidents,
+            incidence=build_incidence(stores, services, announcer),
+            facts_of=_facts_by_id(stores),
+            clock=services.clock,
+        ),
         clock=services.clock,
     )

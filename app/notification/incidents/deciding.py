@@ -126,8 +126,8 @@ def _held(incident: Incident, event: AlertEvent, rule: AlertRule) -> Incident:
 
 def _ended(incident: Incident, event: AlertEvent, rule: AlertRule) -> Incident:
     at = event.mark.at
-    if incident.state is IncidentState.PENDING:
-        return close(incident, at, event.judgement.why)
+    if not incident.told:  # its wait was not over, or somebody has acknowledged it before
+        return replace(close(incident, at, event.judgement.why), last=event.mark)
     if not incident.holds:
         return incident
     flips = (*incident.flips, at)[-MOST_FLIPS:]

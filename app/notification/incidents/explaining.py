@@ -105,6 +105,9 @@ def _within(rule: AlertRule, run: EndedRun, incident: Incident) -> Explained:
     if incident.state is IncidentState.PENDING:
         why = say("The condition holds. A message follows if it still holds after the wait of the rule.")
         return Explained(rule=rule, outcome=Outcome.WAITING, why=why, incident_id=incident.id)
+    if incident.fired_at is None and incident.acknowledged is not None:
+        why = say("Somebody acknowledged the incident before the wait of the rule was over.")
+        return Explained(rule=rule, outcome=Outcome.NOT_MET, why=why, incident_id=incident.id)
     if incident.fired_at is None:
         why = say("The condition did not hold for as long as the rule waits.")
         return Explained(rule=rule, outcome=Outcome.NOT_MET, why=why, incident_id=incident.id)

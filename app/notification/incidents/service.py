@@ -56,8 +56,8 @@ class Incidents:
         return self._store.count_firing(groups=actor.groups, most=MOST_COUNTED)
 
     def acknowledge(self, actor: Actor, incident_id: str, *, note: str = "") -> Incident:
-        """Notes that the actor deals with an incident: no reminder and no escalation follows. Raises NotFound; Conflict if it is over, or
-        if somebody else deals with it already."""
+        """Notes that the actor deals with an incident: no reminder and no escalation follows, and no message at all if the wait of its rule
+        is not over. Raises NotFound; Conflict if it is over, or if somebody else deals with it already."""
         require(actor, May.ACKNOWLEDGE)
         self._existing(actor, incident_id)
         return self._acknowledge(actor, incident_id, via="web" if actor.scopes is None else "api", by=actor.name, note=note)
@@ -111,7 +111,7 @@ class Incidents:
         def acknowledged(found: Incident) -> Incident:
             if found.state is IncidentState.ACKNOWLEDGED and found.acknowledged is not None:
                 raise Conflict(say("The incident was acknowledged by {person} already.", person=found.acknowledged.by))
-            if found.state is not IncidentState.FIRING:
+            if not found.is_open:
                 raise Conflict(say("The incident is over already."))
             changed = replace(found, state=IncidentState.ACKNOWLEDGED, acknowledged=Acknowledged(by=by[:], at=self._clock.now(), via=via))
             return self._noted(changed, by, note) if note.strip() else changed

@@ -99,6 +99,11 @@ class IncidentStore:
         """Returns open incidents of rules other than these."""
         return [incident_from(row) for row in self._incidents.find({"open": True, "rule_id": {"$nin": list(rule_ids)}}).limit(limit)]
 
+    def open_about_jobs(self, after: str, limit: int) -> list[Incident]:
+        """Returns open incidents about jobs, by their ids, from the one after this id on."""
+        where = {"open": True, "subject.kind": SubjectKind.JOB.value, "_id": {"$gt": after}}
+        return [incident_from(row) for row in self._incidents.find(where).sort("_id", 1).limit(limit)]
+
     def open_among(self, incident_ids: Collection[str]) -> set[str]:
         """Returns which of these incidents are open."""
         rows = self._incidents.find({"_id": {"$in": list(incident_ids)}, "open": True}, {"_id": 1}) if incident_ids else ()

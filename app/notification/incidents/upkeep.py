@@ -10,6 +10,7 @@ from app.clock import Clock
 from app.execution.end_store import EndStore
 from app.notification.incidents.applying import Incidence
 from app.notification.incidents.ends import AlertEnds
+from app.notification.incidents.leaving import JobsThatLeft
 from app.notification.incidents.overdue import OverdueJobs
 from app.notification.incidents.store import IncidentStore
 from app.notification.incidents.troubles import Troubles
@@ -29,7 +30,7 @@ MOST_ENDS = 5_000
 
 class AlertUpkeep:
     """Lets waits, reminders and escalations come about, applies rules by time, and announces what a killed node has left. Closes the
-    incidents of rules that are gone, and applies new rules to the ends that were written before all processes knew of them."""
+    incidents of rules and jobs that are gone, and applies new rules to the ends that were written before all processes knew of them."""
 
     def __init__(
         self,
@@ -42,11 +43,12 @@ class AlertUpkeep:
         find: Callable[[str], Execution | None],
         overdue: OverdueJobs,
         troubles: Troubles,
+        left: JobsThatLeft,
         clock: Clock,
     ) -> None:
         self._book, self._incidents, self._incidence, self._clock = book, incidents, incidence, clock
         self._ends, self._alert_ends, self._find = ends, alert_ends, find
-        self._overdue, self._troubles = overdue, troubles
+        self._overdue, self._troubles, self._left = overdue, troubles, left
         self._caught_up: dict[str, tuple[int, datetime]] = {}  # by rule: its version, and until when ends were looked at
 
     def tick(self) -> None:
@@ -60,6 +62,7 @@ class AlertUpkeep:
             self._catch_up(list(rules.values()), now)
             self._overdue.tick()
             self._troubles.tick()
+            self._left.tick(rules)
 
     def forget(self, age: timedelta) -> int:
         """Removes some of the incidents that have been over for longer than this."""

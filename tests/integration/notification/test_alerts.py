@@ -231,6 +231,63 @@ def test_an_acknowledged_incident_is_quiet_until_it_is_over(house: House) -> Non
         house.services.incidents.by_link(token)
 
 
+def test_a_pending_incident_that_is_acknowledged_sends_nothing(house: House) -> None:
+    house.rule(wait_seconds=600, remind={"every_seconds": 3600, "most": 2}, escalate={"after_seconds": 900, "to": ["b@example.com"]})
+    job = house.job()
+    house.ends.carry_out(house.end(job))
+    (incident,) = house.services.incidents.of_job(house.actor, job.id)
+    assert house.services.incidents.acknowledge(house.actor, incident.id).state is IncidentState.ACKNOWLEDGED
+    for status in (Status.FAILED, Status.SUCCESS):
+        house.clock.advance(7200)
+        house.upkeep.tick()
+        house.ends.carry_out(house.end(job, status))
+    assert house.services.incidents.get(house.actor, incident.id).state is IncidentState.RESOLVED
+    assert house.told() == []
+    for acknowledge in (house.services.incidents.acknowledge, house.services.incidents.resolve):
+        with pytest.raises(Conflict):
+            acknowledge(house.actor, incident.id)
+
+
+def test_incidents_of_jobs_that_leave_are_closed_without_a_message(house: House) -> None:
+    house.rule(name="Tagged", scope={"kind": "tag", "values": ["nightly"]})
+    rule_of_one = house.rule(name="All")
+    jobs = [house.job(name, tags=["nightly"]) for name in ("Gone", "Untagged", "Stays")]
+    for job in jobs:
+        house.ends.carry_out(house.end(job))
+    house.services.jobs.delete(house.actor, jobs[0].id)
+    house.services.jobs.update(house.actor, jobs[1].id, {"name": "Untagged", "template_type": "noop", "tags": []})
+    house.upkeep.tick()
+    rows, _ = house.services.incidents.page(house.actor, IncidentFilter(), limit=10)
+    found = {(row.rule, row.subject.name): str(row.why) for row in rows if not row.is_open}
+    assert found == {
+        ("All", "Gone"): "The job was deleted.",
+        ("Tagged", "Gone"): "The job was deleted.",
+        ("Tagged", "Untagged"): "The rule does not apply to the job any more.",
+    }
+    assert {(row.rule_id == rule_of_one, row.subject.name) for row in rows if row.is_open} == {
+        (True, "Untagged"),
+        (True, "Stays"),
+        (False, "Stays"),
+    }
+    assert set(house.told()) == {"firing"}
+
+
+def test_all_incidents_are_looked_at_in_turn(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.notification.incidents.leaving.MOST_AT_ONCE", 2)
+    house.rule()
+    jobs = [house.job(f"Job {number}") for number in range(5)]
+    for job in jobs:
+        house.ends.carry_out(house.end(job))
+        house.services.jobs.delete(house.actor, job.id)
+    left = []
+    for _ in range(4):
+        house.upkeep.tick()
+        house.upkeep.tick()  # it has just looked
+        left.append(len(house.services.incidents.page(house.actor, IncidentFilter(open=True), limit=10)[0]))
+        house.clock.advance(10)
+    assert left == [3, 1, 0, 0]
+
+
 def test_an_incident_is_closed_by_hand_and_when_its_rule_goes(house: House) -> None:
     rule_id = house.rule()
     one, other = house.job("One"), house.job("Other")

@@ -95,7 +95,7 @@ def build_notifications(ground: Ground, materials: Materials, jobs: Jobs) -> Not
     mutes = Mutes(
         mutes=stores.mutes,
         entries=stores.announcements,
-        outlook=outlook_of(stores, lambda: None),
+        outlook=outlook_of(stores, clock, lambda: None),
         audit=ground.audit,
         clock=clock,
     )

@@ -13,6 +13,7 @@ from app.jobtemplates.catalogue import Catalogue
 from app.jobtemplates.parameters import ParameterPipeline
 from app.notification.composing import Composer
 from app.notification.excerpts import Excerpts, secrets_by
+from app.notification.fallback import Fallbacks, lost_among
 from app.notification.outcomes import EndTexts, StillFailing
 from app.notification.quiet.batches import Batches
 from app.notification.quiet.entry import ROOT_KINDS
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
     from app.services import Services
 
 
-def outlook_of(stores: Stores, maintenance: Callable[[], str | None]) -> Outlook:
+def outlook_of(stores: Stores, clock: Clock, maintenance: Callable[[], str | None]) -> Outlook:
     """Returns what decisions about announcements have to know of other parts."""
     failing = StillFailing(stores.ends)
+    fallbacks = Fallbacks(channels=stores.channels, clock=clock, in_words=in_words)
     return Outlook(
         firing=lambda incidents: {*stores.incidents.open_among(incidents), *failing.among(incidents)},
         roots=lambda: [Root.of(incident.id, incident.subject) for incident in stores.incidents.open_about(ROOT_KINDS)],
         maintenance=maintenance,
+        lost=lambda ids: lost_among(stores.notification_deliveries, fallbacks, ids),
     )
 
 
@@ -112,7 +115,7 @@ def build_quieting(settings: Settings, stores: Stores, services: Services) -> Qu
             public_url=settings.public_url,
             complete=_end_texts(settings, stores, services).complete,
         ),
-        outlook=outlook_of(stores, services.maintenance.reason),
+        outlook=outlook_of(stores, services.clock, services.maintenance.reason),
         clock=services.clock,
         pace=pace_of(settings),
         owner=secrets.token_hex(8),

@@ -149,6 +149,11 @@ class NotificationDeliveryStore:
         row = self._deliveries.find_one({"_id": delivery_id})
         return None if row is None else delivery_from(row)
 
+    def of(self, ids: Collection[str], statuses: Collection[DeliveryStatus]) -> list[Delivery]:
+        """Returns which of these deliveries have one of these statuses."""
+        wanted = {"_id": {"$in": list(ids)}, "status": {"$in": [status.value for status in statuses]}}
+        return [delivery_from(row) for row in self._deliveries.find(wanted)] if ids else []
+
     def of_execution(self, execution_id: str) -> list[Delivery]:
         """Returns the deliveries about an execution, oldest first."""
         rows = self._deliveries.find({"execution_id": execution_id}).sort([("created_at", 1), ("_id", 1)])

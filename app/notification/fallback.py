@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from app.clock import Clock
 from app.mongo import Document
 from app.notification.channel_store import ChannelStore
 from app.notification.delivery import Delivery, DeliveryStatus, delivery_id
+from app.notification.delivery_store import NotificationDeliveryStore
 from app.notification.message import Fact, MessageKind
 from app.notification.texts import InWords
 from templates_lib.messages import say
+
+LOST = frozenset({DeliveryStatus.REFUSED, DeliveryStatus.GIVEN_UP})
 
 
 class Fallbacks:
@@ -50,6 +53,20 @@ class Fallbacks:
             due_at=now,
             instead_of=(*failed.instead_of, failed.channel),
         )
+
+
+def lost_among(deliveries: NotificationDeliveryStore, fallbacks: Fallbacks, ids: Collection[str]) -> frozenset[str]:
+    """Returns which of these deliveries were refused or given up, as were all of those that replaced them. One that had no answer may have
+    arrived."""
+    return frozenset(delivery.id for delivery in deliveries.of(ids, LOST) if _is_lost(deliveries, fallbacks, delivery))
+
+
+def _is_lost(deliveries: NotificationDeliveryStore, fallbacks: Fallbacks, delivery: Delivery) -> bool:
+    following: Delivery | None = delivery
+    while following is not None and following.status in LOST:
+        instead = fallbacks.instead_of(following)
+        following = deliveries.get(instead.id) if instead is not None else None
+    return following is None
 
 
 def chain(channels: ChannelStore, name: str) -> Iterator[Document]:

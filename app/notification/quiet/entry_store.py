@@ -11,6 +11,8 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from app.mongo import QUERY_TIME_MS, Document, Records, is_only_duplicates
+from app.notification.announcing import KIND
+from app.notification.delivery import delivery_id
 from app.notification.message import MessageKind
 from app.notification.quiet.entry import ALARMS, Entry, EntryFilter, EntryStatus, Hold, Why
 from app.notification.quiet.entry_record import ENTRY, WITHOUT_CONTENT, entry_document, entry_from, hold_document
@@ -102,12 +104,16 @@ class EntryStore:
         wanted = {"due_at": DATE, "status": WAITING, "target_key": {"$in": targets}}
         return _whole(self._entries.find(wanted, WITHOUT_CONTENT).sort("due_at", 1).limit(READ_AT_ONCE))
 
-    def told(self, incidents: Collection[str]) -> set[tuple[str, str]]:
-        """Returns of which of these incidents an alarm was sent, each with the key of the target."""
+    def told(self, incidents: Collection[str]) -> dict[tuple[str, str], set[str]]:
+        """Returns of which of these incidents an alarm was sent, each with the key of the target, and in which deliveries."""
         alarms = {"$in": [kind.value for kind in ALARMS]}
         sent = {"announcement.incident_id": {"$in": list(incidents)}, "status": SENT, "announcement.kind": alarms}
-        rows = self._entries.find(sent, {"announcement.incident_id": 1, "target_key": 1}) if incidents else ()
-        return {(row["announcement"]["incident_id"], row["target_key"]) for row in rows}
+        fields = dict.fromkeys(("announcement.incident_id", "target_key", "batch", "target.channel_id", "target.recipients"), 1)
+        told: dict[tuple[str, str], set[str]] = {}
+        for row in self._entries.find(sent, fields) if incidents else ():
+            place, target = (row["announcement"]["incident_id"], row["target_key"]), row["target"]
+            told.setdefault(place, set()).add(delivery_id(row["batch"] or "", target["channel_id"], tuple(target["recipients"]), KIND))
+        return told
 
     def of(self, ids: Collection[str]) -> list[Entry]:
         """Returns the entries with these ids, oldest first."""

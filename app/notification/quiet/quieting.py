@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -43,12 +43,13 @@ class QuietStores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """What other parts know: which of some incidents are not resolved, the open incidents about what jobs use, and the reason of the
-    maintenance that is on."""
+    """What other parts know: which of some incidents are not resolved, the open incidents about what jobs use, the reason of the
+    maintenance that is on, and which of some deliveries nobody got, not even in place of the recipient."""
 
     firing: Callable[[Sequence[str]], Iterable[str]]
     roots: Callable[[], Sequence[Root]]
     maintenance: Callable[[], str | None]
+    lost: Callable[[Sequence[str]], frozenset[str]]
 
 
 class QuietAnnouncer:
@@ -184,6 +185,11 @@ class Quieting:
         for why in sorted(set(newly)):
             self._count(why.value, newly.count(why))
 
+    def _delivered(self, told: Mapping[tuple[str, str], Collection[str]]) -> frozenset[tuple[str, str]]:
+        """Returns what was told, without that of which each message was refused or given up."""
+        lost = self._outlook.lost(sorted({message for messages in told.values() for message in messages})) if told else frozenset()
+        return frozenset(place for place, messages in told.items() if not lost.issuperset(messages))
+
     def _situation(self, entries: Sequence[Entry]) -> Situation:
         now, stores = self._clock.now(), self._stores
         roots = tuple(self._outlook.roots())
@@ -197,7 +203,7 @@ class Quieting:
             hours={name: hours for name, hours in channels.items() if hours is not None},
             maintenance=self._outlook.maintenance(),
             roots=roots,
-            told=stores.entries.told([*incidents, *(root.incident_id for root in roots)]),
+            told=self._delivered(stores.entries.told([*incidents, *(root.incident_id for root in roots)])),
             last=stores.batches.last_of(group_ids(entries, self._pace), since=now - self._pace.longest),
             lately=stores.batches.lately(targets, since=now - self._pace.interval),
         )

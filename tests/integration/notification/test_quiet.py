@@ -17,13 +17,15 @@ from app.factory.quiet import build_announcer, build_quieting
 from app.factory.stores import Stores
 from app.mongo import Document
 from app.notification.announcing import Announcement
-from app.notification.delivery import Delivery, DeliveryFilter
+from app.notification.delivery import Delivery, DeliveryFilter, DeliveryStatus
+from app.notification.fallback import Fallbacks
 from app.notification.message import MessageKind
 from app.notification.quiet.batch_store import Batch
 from app.notification.quiet.entry import EntryFilter, EntryStatus, Why
 from app.notification.quiet.grouping import Root
 from app.notification.quiet.quieting import Quieting
 from app.notification.quiet.texts import NAMED
+from app.notification.texts import in_english
 from app.queue.owing import Owing
 from app.services import Services
 from tests.builders.announcements import NOW, announcement, cause, later, root_of
@@ -149,6 +151,35 @@ def test_an_announcement_that_comes_twice_is_told_once_in_the_language_of_its_ch
     }
     assert {delivery.job_name for delivery in house.deliveries()} == {"Nacht"}
     assert "https://jobs.example.com/mutes/new?rules=Failures&jobs=Nacht" in house.deliveries()[0].message.as_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "replaced", "kinds"),
+    [
+        ("sent", None, ["firing", "recovery"]),
+        ("waiting", None, ["firing", "recovery"]),
+        ("unknown", None, ["firing", "recovery"]),
+        ("refused", None, ["firing"]),
+        ("given_up", None, ["firing"]),
+        ("refused", "sent", ["firing", "recovery"]),
+        ("refused", "refused", ["firing"]),
+    ],
+)
+def test_a_recovery_goes_only_to_whom_the_alert_may_have_reached(house: House, status: str, replaced: str | None, kinds: list[str]) -> None:
+    house.announce(announcement("Night"), to=("channel:Team",))
+    house.run(35, step=5)
+    (delivery,) = house.deliveries()
+    house.database["deliveries"].update_one({"_id": delivery.id}, {"$set": {"status": status}})
+    if replaced is not None:
+        house.database["channels"].update_one({"name": "Team"}, {"$set": {"fallback": "Ops"}})
+        instead = Fallbacks(channels=house.stores.channels, clock=house.clock, in_words=in_english).instead_of(delivery)
+        assert instead is not None
+        house.stores.notification_deliveries.add([replace(instead, status=DeliveryStatus(replaced))])
+    house.announce(announcement("Night", MessageKind.RECOVERY, at=40), to=("channel:Team",))
+    house.run(700, step=20)
+    assert [item.message.kind for item in house.deliveries() if item.channel == "Team"] == kinds
+    held = house.stores.announcements.counts_held(NOW)
+    assert held == ({} if "recovery" in kinds else {Why.NOT_TOLD: 1})
 
 
 @pytest.mark.parametrize("number", range(14))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from app.factory.ground import Ground
 from app.factory.words import in_words
 from app.notification.delivery import UNDELIVERED
+from app.notification.digests.incidents import OpenIncidents
 from app.notification.digests.model import Reading, SectionSource
 from app.notification.digests.needs import NeedsPerson
 from app.notification.digests.sections import Composer
@@ -34,6 +35,7 @@ def build_digests(
         return stores.notification_deliveries.count_since(reading.begin, UNDELIVERED)
 
     sources: list[SectionSource] = [
+        OpenIncidents(stores.incidents),
         NeedsPerson(approvals=approvals.waiting, connections=connections, given_up=given_up, undelivered=undelivered),
     ]
     writer = DigestWriter(

@@ -20,6 +20,7 @@ from app.clock import ManualClock, SystemClock
 from app.config import Settings
 from app.errors import Forbidden, NotFound, StaleVersion, ValidationFailed
 from app.factory import Store, build_node, build_services
+from app.factory.alerts import build_alert_ends
 from app.factory.digests import build_digest_sender
 from app.factory.notifications import build_sender
 from app.factory.stores import Stores
@@ -32,6 +33,7 @@ from app.notification.digests.model import MOST_LINES, Digest, Every
 from app.notification.digests.sections import slower_than_before
 from app.notification.digests.sending import DigestSender
 from app.notification.digests.times import begin_of, day_of, due_by, next_due
+from app.notification.incidents.incident import IncidentFilter
 from app.queue.model import AttemptError, Reason, Status
 from app.queue.owing import Owing
 from app.services import Services
@@ -277,6 +279,32 @@ def test_only_jobs_of_its_groups_and_tags(house: House) -> None:
         "B": ["Blue", "Grey"],
         "C": [],
     }
+
+
+def test_open_incidents_are_named_with_who_has_acknowledged_them(house: House) -> None:
+    rules, digests = house.services.alert_rules, house.services.digests
+    body = {"condition": {"type": "failed"}, "to": ["ops@example.com"]}
+    rules.create(house.actor, {**body, "name": "Failures"})
+    rules.create(house.actor, {**body, "name": "Waits", "wait_seconds": 86_400})
+    ends = build_alert_ends(house.stores, house.services)
+    for name, group in (("Night", "red"), ("Day", "blue"), ("Over", "red")):
+        job = house.job(name, group=group)
+        for status in (Status.FAILED, Status.SUCCESS)[: 2 if name == "Over" else 1]:
+            found = house.stores.queue.get(house.end(job, status, ago=1800 if status is Status.SUCCESS else 3600))
+            assert found is not None
+            ends.carry_out(found)
+    rows, _ = house.services.incidents.page(house.actor, IncidentFilter(open=True, state="firing"), limit=10)
+    (day,) = (row for row in rows if row.subject.name == "Day")
+    house.services.incidents.acknowledge(house.actor, day.id)
+    named = {}
+    for name, fields in {"A": {}, "B": {"groups": ["red"]}, "C": {"tags": ["x"]}}.items():
+        made = digests.create(house.actor, {**TEAM, "name": name, **fields})
+        parts = digests.preview(house.actor, made.id, language="en").message.parts
+        named[name] = [line.words for part in parts if part.title.startswith("Open incidents") for line in part.lines]
+    since = f"{START - timedelta(hours=1):%Y-%m-%d}"
+    night = f"Night (Failures), since {since}"
+    day_words = f"Day (Failures), since {since}, acknowledged by {house.actor.name}"
+    assert {name: sorted(lines) for name, lines in named.items()} == {"A": [day_words, night], "B": [night], "C": []}
 
 
 def test_people_who_are_kept_to_groups(house: House) -> None:

@@ -63,6 +63,8 @@ OTHERS = {
     ("app/queue/updates.py", "handed_back"): "the attempt that ends",
     ("app/queue/execution.py", "as_document"): "the record that is stored; its end comes from ended_fields",
     ("app/execution/end_store.py", "up_to"): "a query",
+    ("app/execution/end_store.py", "counts_since"): "a query",
+    ("app/execution/end_store.py", "lost_since"): "a query",
     ("app/queue/shape.py", ""): "what an attempt must be",
     ("app/api/present.py", "execution_json"): "the answer of REST",
     ("app/api/compat/named_jobs/answers.py", "show_named_execution"): "the answer of a compatibility route",

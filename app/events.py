@@ -137,7 +137,7 @@ EVENTS: dict[str, str] = {
     "monitor.unreachable": "The outside monitor did not take a call. With the reason.",
     "monitor.reached": "The outside monitor takes calls again.",
     "incident.changed": "An incident has begun, was announced, or is over. With its id, its rule, its subject, its state and its count.",
-    "excerpt.failed": "The log of an execution could not be read for a notification, which is sent without it. With the execution and reason.",
+    "excerpt.failed": "The log of an execution could not be read for a notification, which has none of it. With the execution and reason.",
     "digest.written": "A digest was written for a local day. With its id, and whether there was something to send.",
     "digest.without_reader": "The account of a personal digest is closed, or may not see executions any more. Its digest ends.",
     "digest.failed": "A digest could not be written. With its id and the reason. The next try is in ten minutes.",

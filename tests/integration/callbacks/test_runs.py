@@ -117,7 +117,7 @@ def test_a_run_that_the_service_does_at_once(house: House) -> None:
 def test_a_run_that_the_service_accepts_and_reports(house: House) -> None:
     house.service.reply = accepted
     execution_id, url = house.accepted(house.job())
-    assert house.nodes[0].running.parts.executor.held() == {}  # no process waits
+    eventually(lambda: house.nodes[0].running.parts.executor.held() == {})  # no process waits
     assert house.report(url, "progress", {"done": 1, "total": 2}).json["status"] == "running"
     assert house.report(url, "logs", {"first": 1, "lines": [{"message": "from the service"}]}).status_code == 200
     assert house.row(execution_id)["progress"]["done"] == 1

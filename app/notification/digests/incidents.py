@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from app.accounts.permissions import May, lacks
 from app.notification.digests.model import Line, Reading, Section
-from app.notification.incidents.incident import Incident, IncidentFilter, IncidentState
+from app.notification.incidents.incident import Incident, IncidentFilter
 from app.notification.incidents.store import IncidentStore
 from app.validation.terminal import one_line
 from templates_lib.messages import say
@@ -28,7 +28,7 @@ class OpenIncidents:
     def _lines(self, reading: Reading) -> Iterator[Line]:
         rows = self._incidents.page(IncidentFilter(open=True), groups=reading.reader.groups, limit=MOST_INCIDENTS)
         for row in rows:
-            if row.state is not IncidentState.PENDING and row.opened_at <= reading.end:
+            if row.told and row.opened_at <= reading.end:
                 yield Line(words=_words(row), path=f"/incidents/{row.id}")
 
 

@@ -296,6 +296,8 @@ def test_open_incidents_are_named_with_who_has_acknowledged_them(house: House) -
     rows, _ = house.services.incidents.page(house.actor, IncidentFilter(open=True, state="firing"), limit=10)
     (day,) = (row for row in rows if row.subject.name == "Day")
     house.services.incidents.acknowledge(house.actor, day.id)
+    waiting, _ = house.services.incidents.page(house.actor, IncidentFilter(state="pending"), limit=10)
+    house.services.incidents.acknowledge(house.actor, waiting[0].id)  # nobody was told of it
     named = {}
     for name, fields in {"A": {}, "B": {"groups": ["red"]}, "C": {"tags": ["x"]}}.items():
         made = digests.create(house.actor, {**TEAM, "name": name, **fields})
